@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# All checks, from a fresh clone on: bash scripts/test.sh
+# Only some notebooks:              bash scripts/test.sh 05_model 06_optim
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh || exit 1
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} MKL_NUM_THREADS=${MKL_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false MPLBACKEND=agg HF_HUB_OFFLINE=1
+export TQDM_DISABLE=1
+unset IN_TEST
+passed=0 failed=0 started=$SECONDS
+work=$(mktemp -d "${TMPDIR:-/tmp}/trionyx-test.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'echo "interrupted after $passed passed, $failed failed"; exit 130' INT TERM
+export work TRIONYX_HOME="$work/home"
+
+count() { if [ "$2" -eq 0 ]; then passed=$((passed+1)); echo "ok     $1"; else failed=$((failed+1)); echo "FAILED $1"; fi; }
+
+nbs=()
+for o in "$@"; do
+    f="nbs/$(basename "${o%.ipynb}").ipynb"
+    [ -f "$f" ] || { echo "expected notebooks among: $(cd nbs && echo *.ipynb | sed 's/\.ipynb//g'); found '$o'" >&2; exit 2; }
+    nbs+=("$f")
+done
+if [ $# -eq 0 ]; then
+    nbs=(nbs/*.ipynb)
+    python tests/house.py snapshot > "$work/before"
+    ruff check --no-cache --select E9,F401,F821 trionyx; count 'ruff check trionyx' $?
+fi
+
+# Each notebook in a process of its own, two at a time: none leans on what another left behind.
+one() {
+    local t=$SECONDS name; name=$(basename "$1")
+    if nbdev_test --path "$1" --n_workers 0 > "$work/$name.log" 2>&1; then rc=0; else rc=1; fi
+    echo "$rc" > "$work/$name.rc"
+    printf '%s %s (%s s)\n' "$([ $rc = 0 ] && echo 'ok    ' || echo 'FAILED')" "$name" $((SECONDS-t))
+    [ $rc = 0 ] || cat "$work/$name.log"
+}
+export -f one
+echo "== ${#nbs[@]} notebooks, two at a time"
+printf '%s\0' "${nbs[@]}" | xargs -0 -n 1 -P 2 bash -c 'one "$0"'
+for f in "${nbs[@]}"; do
+    if [ "$(cat "$work/$(basename "$f").rc" 2>/dev/null)" = 0 ]; then passed=$((passed+1)); else failed=$((failed+1)); fi
+done
+
+if [ $# -eq 0 ]; then
+    echo "== pytest tests"
+    OMP_NUM_THREADS=2 python -m pytest tests -q -p no:cacheprovider --basetemp="$work/pytest" --durations=5 2>&1 | tee "$work/pytest.log"
+    rc=${PIPESTATUS[0]}
+    last=$(grep -E '^(=+ )?[0-9]+ (passed|failed|error|skipped).* in ' "$work/pytest.log" | tail -n 1)
+    get() { printf '%s' "$last" | grep -oE "[0-9]+ $1" | grep -oE '[0-9]+' || echo 0; }
+    p=$(get passed) f=$(( $(get failed) + $(get error) ))
+    [ "$rc" -eq 0 ] || [ "$f" -gt 0 ] || f=1      # pytest itself broke
+    passed=$((passed+p)) failed=$((failed+f))
+    python tests/house.py snapshot > "$work/after"
+    diff "$work/before" "$work/after"; count 'the tests left the tree as it was' $?
+fi
+echo "== $((SECONDS-started)) s"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

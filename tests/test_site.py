@@ -1,0 +1,229 @@
+"The sources of the site, tested without Quarto: sidebar, front matter, links, stored outputs, the filter, README.md"
+import json, os, re, sys, unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import nbformat, pytest, yaml
+from house import *
+
+nbs = {p.name: nbformat.read(p, 4) for p in notebooks()}
+names = sorted(nbs)
+chapters = [n for n in names if n!='index.ipynb']
+quarto = yaml.safe_load((root/'_quarto.yml').read_text(encoding='utf-8'))
+every,each = pytest.mark.parametrize('name', names),pytest.mark.parametrize('name', chapters)
+sys.path.insert(0, str(root/'scripts'))
+
+def sidebar(o=None):
+    "The pages of the sidebar, in order"
+    for c in quarto['website']['sidebar']['contents'] if o is None else o: yield from [c] if isinstance(c, str) else sidebar(c['contents'])
+
+def markdown(nb): return [c.source for c in nb.cells if c.cell_type=='markdown']
+def prose(txt): return re.sub(r'(?s)```.*?```|~~~.*?~~~|<!--.*?-->|`[^`\n]*`|\$\$.*?\$\$', '', txt)
+def headings(txt): return re.findall(r'(?m)^(#{1,6})\s+(.*?)\s*$', re.sub(r'(?s)```.*?```', '', txt))
+
+# ---- sidebar and front matter
+
+def test_sidebar_holds_every_notebook_in_order():
+    pages = [o for o in sidebar() if o.endswith('.ipynb')]
+    assert pages == ['nbs/index.ipynb', *(f'nbs/{n}' for n in chapters)]
+    assert all((root/o).is_file() for o in sidebar())
+
+def test_quarto_settings():
+    assert quarto['project']['output-dir']=='_docs' and quarto['execute']['enabled'] is False
+    assert [(root/'nbs'/f).resolve() for f in quarto['ipynb-filters']] == [root/'scripts/nbdev_quarto_filter.py']
+    assert quarto['project']['render'][:2]==['nbs/index.ipynb', 'nbs/*.ipynb']
+    assert quarto['format']['html']['html-math-method']=='mathml'
+    s = settings()
+    assert s['doc_baseurl']=='/trionyx/nbs' and s['doc_path']=='_docs' and s['custom_sidebar']=='True'
+
+@every
+def test_notebook_is_valid(name): nbformat.validate(nbs[name])
+
+@each
+def test_front_matter(name):
+    first = nbs[name].cells[0]
+    assert first.cell_type=='raw', 'the first cell is raw front matter'
+    m = re.fullmatch(r'---\n(.*)\n---\s*', first.source, re.S)
+    assert m and yaml.safe_load(m[1])['output-file'] == re.match(NUM, Path(name).stem)[2] + '.html'
+
+@every
+def test_title_cell_holds_only_title_description_and_keys(name):
+    h1 = [c for c in markdown(nbs[name]) if any(h=='#' for h,_ in headings(c))]
+    assert len(h1)==1, 'exactly one cell has an H1'
+    title,*rest = [o for o in h1[0].splitlines() if o.strip()]
+    assert re.match(r'# \S', title) and any(o.startswith('> ') for o in rest)
+    assert not (lost:=[o for o in rest if not re.match(r'> \S|- [\w-]+: \S', o)]), f'Quarto drops these lines of the title cell: {lost}'
+    keys = [o[2:] for o in rest if o.startswith('- ')]
+    assert isinstance(yaml.safe_load('\n'.join(keys)) if keys else {}, dict)
+    assert next(c for c in nbs[name].cells if c.cell_type=='markdown').source==h1[0], 'the title comes first'
+
+@each
+def test_notebook_exports_and_ends_together(name):
+    nb,mod = nbs[name],re.match(NUM, Path(name).stem)[2]
+    assert [c for c in nb.cells if c.cell_type=='code'][0].source.strip()==f'#| default_exp {mod}'
+    assert [t for o in markdown(nb) for h,t in headings(o) if h=='##'][-1]=='Together'
+    assert len(nb.cells)<=90
+
+# ---- links
+
+def anchor(title):
+    "The identifier that pandoc gives to a heading"
+    if m:=re.search(r'\{[^}]*#([\w:.-]+)[^}]*\}\s*$', title): return m[1]
+    t = re.sub(r'\{[^}]*\}\s*$', '', title)
+    t = re.sub(r'!?\[([^\]]*)\]\([^)]*\)', r'\1', t)
+    t = ''.join(o for o in unicodedata.normalize('NFC', t) if o.isalnum() or o in '_-. ' or o.isspace())
+    return re.sub(r'^[^a-z]+', '', re.sub(r'\s+', '-', t.strip()).lower()) if re.search(r'[A-Za-z]', t) else 'section'
+
+def symbols(nb):
+    "Names that nbdev documents in this notebook, as anchors"
+    src = [c.source for c in nb.cells if c.cell_type=='code' and re.search(r'(?m)^#\|\s*exports?\b', c.source)]
+    plain = {m.lower() for s in src for m in re.findall(r'(?m)^(?:async )?(?:def|class) (\w+)', s)}
+    return plain | {f'{k}.{m}'.lower() for s in src for m,k in re.findall(r'(?m)^@patch\b.*\n(?:async )?def (\w+)\(\s*self:\s*(\w+)', s)}
+
+def anchors(name): return {anchor(t) for o in markdown(nbs[name]) for _,t in headings(o)} | symbols(nbs[name])
+
+def links(txt):
+    "Targets of the links and images in Markdown"
+    t = prose(txt)
+    ms = re.findall(r'\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)', t)
+    return ms + re.findall(r'<(?:img|a)\b[^>]*\b(?:src|href)="([^"]+)"', t) + re.findall(r'(?m)^\[[^\]]+\]:\s*(\S+)', t)
+
+def broken(name):
+    for to in (o for t in markdown(nbs[name]) for o in links(t)):
+        if re.match(r'https?://', to):
+            if not re.match(r'https?://[\w.-]+\.\w+(:\d+)?(/\S*)?$', to): yield f'{to}: not an address'
+        elif re.match(r'[a-z]+:', to):
+            if not to.startswith(('mailto:', 'attachment:')): yield f'{to}: unknown scheme'
+        else:
+            path,_,frag = to.partition('#')
+            if path.endswith('.html') : yield f'{to}: link to the notebook, Quarto makes it a page'
+            elif path and (path.startswith('/') or not (root/'nbs'/path).is_file()): yield f'{to}: no such file'
+            elif frag and (path or name).endswith('.ipynb') and frag not in anchors(path or name): yield f'{to}: no such heading'
+            elif path and not path.endswith('.ipynb') and not on_site((root/'nbs'/path).resolve()): yield f'{to}: not part of the site; add it to resources in _quarto.yml'
+
+def on_site(p):
+    "Is this file rendered, or copied as a resource?"
+    rel = p.relative_to(root)
+    return any(rel.match(o) for o in quarto['project']['render'] + quarto['project'].get('resources', []))
+
+@every
+def test_links_resolve(name): assert not (bad:=list(broken(name))), bad
+
+def test_a_wrong_link_is_found(monkeypatch):
+    cell = nbformat.v4.new_markdown_cell('[a](nowhere.ipynb) ![b](images/none.png) [c](#nothing) [d](index.ipynb#nothing) [e](core.html) `[code](x.png)` [f](ftp://x.y) [g](../setup.py)')
+    monkeypatch.setitem(nbs, 'index.ipynb', nbformat.v4.new_notebook(cells=[cell]))
+    assert [o.split(':')[0] for o in broken('index.ipynb')]==['nowhere.ipynb', 'images/none.png', '#nothing', 'index.ipynb#nothing', 'core.html', 'ftp', '../setup.py']
+
+@pytest.mark.parametrize('title,want', [('Errors a person can act on', 'errors-a-person-can-act-on'), ('`GPTConfig`, the dial', 'gptconfig-the-dial'),
+    ('2 ranks, one loss', 'ranks-one-loss'), ('Mix {#the-mix}', 'the-mix'), ('A [link](x.html) in it', 'a-link-in-it')])
+def test_anchors_as_pandoc_makes_them(title, want): assert anchor(title)==want
+
+def test_links_between_modules_lead_to_pages():
+    if not (root/'trionyx/_modidx.py').exists(): pytest.fail('trionyx/_modidx.py is missing: run nbdev_export')
+    ns = {}
+    exec((root/'trionyx/_modidx.py').read_text(encoding='utf-8'), ns)
+    pages = {yaml.safe_load(nb.cells[0].source.strip('-\n'))['output-file'] for n,nb in nbs.items() if n!='index.ipynb'}
+    found = {page.split('#')[0] for d in ns['d']['syms'].values() for page,_ in d.values()}
+    assert found==pages
+
+# ---- stored outputs
+
+def texts(nb):
+    "Each stored output as text, with its cell"
+    for c in nb.cells:
+        for o in c.get('outputs', []):
+            if o.output_type=='stream': yield o.text,c
+            elif o.output_type=='error': yield '\n'.join(o.traceback),c
+            else: yield from ((t if isinstance(t, str) else json.dumps(t), c) for k,t in o.data.items() if k.startswith(('text/', 'application/')))
+
+BAD = {'an absolute path': r'(?<![\w.:/<])/(?:home|root|work|tmp|Users|usr|opt|var|private|mnt|content|workspace)/\w', 'a Windows path': r'\b[A-Z]:\\\w',
+       'a traceback': r'Traceback \(most recent call last\)', 'a warning': r'\b\w*Warning\b(?!s? of)|^WARNING\b', 'an escape sequence': '\x1b',
+       'a progress bar': r'\d+%\|[ █▏▎▍▌▋▊▉#]+\||\bit/s\]', 'an address in memory': r'\bat 0x[0-9a-f]{6,}'}
+
+@every
+def test_stored_outputs(name):
+    nb = nbs[name]
+    for t,c in texts(nb):
+        for what,r in BAD.items(): assert not (m:=re.search(r, t, re.M)), f'{what} in an output: {t[max(0, m.start()-60):m.end()+60]!r}, of the cell\n{c.source}'
+        assert t.count('\n')<200, f'{t.count(chr(10))} lines of output of\n{c.source}'
+    for c in nb.cells:
+        for o in c.get('outputs', []):
+            assert o.output_type!='error' and o.get('name')!='stderr', f'an error or standard error is stored under\n{c.source}'
+            for k,v in o.get('data', {}).items():
+                if k.startswith('image/'): assert len(v)<400_000, f'{len(v)/1e3:.0f} kB of image under\n{c.source}'
+    if any(c.cell_type=='code' for c in nb.cells): assert any(c.get('outputs') for c in nb.cells if c.cell_type=='code'), 'run the notebook before it is saved'
+
+def width(png):
+    "Pixels across, from the header of a PNG"
+    import base64, struct
+    return struct.unpack('>I', base64.b64decode(png[:48])[16:20])[0]
+
+@every
+def test_figures_are_narrow(name):
+    for c in nbs[name].cells:
+        for o in c.get('outputs', []):
+            if png:=o.get('data', {}).get('image/png'): assert width(png)<=760, f'{width(png)} pixels wide, under\n{c.source}'
+
+# ---- the filter
+
+def filtered(raw, cwd):
+    import subprocess
+    env = {k:v for k,v in os.environ.items() if k!='IN_TEST'} | dict(OMP_NUM_THREADS='1')
+    return subprocess.run([sys.executable, root/'scripts/nbdev_quarto_filter.py'], input=raw, capture_output=True, cwd=cwd, env=env)
+
+@pytest.fixture(scope='module')
+def pages():
+    "Each notebook as Quarto would get it"
+    with ThreadPoolExecutor(2) as ex: return dict(zip(names, ex.map(lambda n: filtered((root/'nbs'/n).read_bytes(), root/'nbs'), names)))
+
+@every
+def test_filter(pages, name):
+    r = pages[name]
+    assert r.returncode==0, r.stderr.decode()[-2000:]
+    d = json.loads(r.stdout)
+    fm = [yaml.safe_load(c['source'].strip().strip('-')) for c in map(flat, d['cells']) if c['cell_type']=='raw']
+    assert len(fm)==1 and {'title', 'description', 'output-file'} <= set(fm[0]), 'one block of front matter with title, description and page'
+    src = '\n'.join(flat(c)['source'] for c in d['cells'])
+    assert '#| export\n' not in src and '#| hide\n' not in src and 'default_exp' not in src
+    if name!='index.ipynb':
+        shown = sum('show_doc(' in flat(c)['source'] for c in d['cells'])
+        assert shown and all(c.get('outputs') for c in d['cells'] if 'show_doc(' in flat(c)['source']), 'exported names are documented'
+
+def flat(c): return dict(c, source=c['source'] if isinstance(c['source'], str) else ''.join(c['source']))
+
+def test_filter_gives_back_what_it_does_not_know(tmp_path):
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell('# Not here'), nbformat.v4.new_code_cell('#| export\nx = 1')])
+    for raw in (nbformat.writes(nb).encode(), b'not JSON \xff', b''):
+        r = filtered(raw, root/'nbs')
+        assert (r.returncode, r.stdout)==(0, raw), r.stderr.decode()[-2000:]
+
+def test_filter_knows_a_notebook_by_its_content(tmp_path):
+    "Quarto may write the JSON anew, with other spaces"
+    raw = json.dumps(json.loads((root/'nbs/index.ipynb').read_bytes())).encode()
+    r = filtered(raw, root/'nbs')
+    assert r.returncode==0 and r.stdout!=raw and b'index.html' in r.stdout
+
+# ---- README.md
+
+def test_readme_is_the_index():
+    from readme import readme
+    assert (root/'README.md').read_text(encoding='utf-8')==readme(), 'run python scripts/readme.py'
+
+def test_readme_links_resolve():
+    tos = links((root/'README.md').read_text(encoding='utf-8'))
+    assert len(tos)>10 and not [o for o in tos if not re.match(r'https?://', o) and not (root/o.partition('#')[0]).is_file()]
+
+def test_readme_names_every_notebook():
+    tos = links((root/'README.md').read_text(encoding='utf-8'))
+    assert [o for o in tos if o.endswith('.ipynb')] == [f'nbs/{n}' for n in chapters]
+
+def test_readme_rewrites_links(tmp_path):
+    from readme import readme
+    cell = nbformat.v4.new_markdown_cell('[a](x.ipynb#b) ![c](images/c.png) [d](../LICENSE) [e](https://f.g) [h](#i) <img src="images/c.png">')
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path/'x.ipynb')
+    assert readme(tmp_path/'x.ipynb')=='[a](nbs/x.ipynb#b) ![c](nbs/images/c.png) [d](LICENSE) [e](https://f.g) [h](#i) <img src="nbs/images/c.png">\n'
+
+def test_scripts_of_the_readme_exist():
+    txt = (root/'README.md').read_text(encoding='utf-8')
+    named = set(re.findall(r'`(\w+\.py)`', txt)) | set(re.findall(r'scripts/(\w+\.(?:sh|py))', txt))
+    assert {'demo.sh', 'test.sh', 'plan.py', 'pretrain.py'} <= named
+    assert not (missing:=[o for o in named if not (root/'scripts'/o).is_file()]), missing
