@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Train a small Trionyx on this machine, from nothing: about ten minutes on two cores, no GPU, no download but the packages.
+#   bash scripts/demo.sh                         the demo
+#   bash scripts/demo.sh --data notes=my.jsonl   with documents of your own beside it (also a folder, parquet, .gz, .zst)
+# Stop it anywhere (Ctrl-C, or worse) and start it again: it goes on. Everything is written under runs/, or $TRIONYX_HOME.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh || exit 1
+case "${1:-}" in -h|--help) sed -n '2,5s/^# *//p' "$0"; exit;; esac
+[ $# -eq 0 ] || [ "$1" = --data ] && [ $# -ne 1 ] || { echo "demo.sh: expected --data FILE or nothing, found $*" >&2; exit 2; }
+export TRIONYX_HOME=${TRIONYX_HOME:-runs}
+foi=$TRIONYX_HOME/data/demo-foi.jsonl
+letter='Write an FOI request to TfL about biscuits'
+
+# Stages, and the seconds each took where the demo was made (LOG.md); the rest is scaled by the pace of this machine.
+names=(requests documents tokenizer tokens pretrain fine-tune bench report)
+nominal=(3 30 8 10 260 150 40 30)
+began=$SECONDS stage=-1 done_nominal=0 spent=0
+next() { # announce the next stage, with the time left
+    [ $stage -lt 0 ] || { local took=$((SECONDS-at)); [ $took -lt 3 ] || { spent=$((spent+took)); done_nominal=$((done_nominal+nominal[stage])); }; }
+    stage=$((stage+1)) at=$SECONDS
+    local left=0 i
+    for ((i=stage; i<${#names[@]}; i++)); do left=$((left+nominal[i])); done
+    [ $done_nominal -lt 20 ] || left=$((left*spent/done_nominal))
+    printf '\n== %d/%d %s: %s (%dm%02ds so far, about %dm%02ds left)\n' $((stage+1)) ${#names[@]} "${names[stage]}" "$1" \
+        $(((SECONDS-began)/60)) $(((SECONDS-began)%60)) $((left/60)) $((left%60))
+}
+
+next 'FOI requests made from topics and authorities, to read in pretraining'
+[ -s "$foi" ] || python scripts/foi.py --kind docs --n 4000 --out "$foi"
+next 'the documentation of the installed Python packages, cleaned, without duplicates'
+python scripts/prepare.py --name demo --packages --data "foi=$foi${2:+,$2}" --stage docs
+next 'a vocabulary of 4,096 tokens, learned from these documents'
+python scripts/tokenizer.py --name demo --vocab 4096
+next 'documents as tokens, with a held-out part of each source'
+python scripts/prepare.py --name demo --stage tokens
+next 'a GPT of 4 layers learns to continue text'
+python scripts/pretrain.py --name demo --depth 4 --seq 512 --batch 4096 --steps 600 --repeat foi=10 \
+    --eval-every 200 --eval-tokens 60000 --save-secs 15
+next 'it learns to answer with a letter'
+python scripts/sft.py demo --foi 6000 --batch 4096 --steps 350 --eval-every 175 --save-secs 15
+next 'bits per byte on held-out text, and 50 letters for prompts it has never seen'
+python scripts/bench.py demo --what bpb
+python scripts/bench.py demo-sft --what foi
+next 'figures and samples'
+python scripts/report.py demo-sft
+printf '\n== "%s"\n\n' "$letter"
+python scripts/chat.py demo-sft --temperature 0 -p "$letter"
+printf '\nThe demo took %dm%02ds. Talk to it: .venv/bin/python scripts/chat.py demo-sft\n' $(((SECONDS-began)/60)) $(((SECONDS-began)%60))
