@@ -8,12 +8,11 @@ __all__ = ['FORMAT', 'KINDS', 'TrionyxError', 'cpu_flags', 'pick_device', 'pick_
            'atomic_folder', 'home', 'folder_of', 'find_folder', 'check_space', 'test_data', 'versions', 'parser_of',
            'launch']
 
-# %% ../nbs/00_core.ipynb #3ae56f5f
-import hashlib, json, os, re, shutil, subprocess, sys, warnings
+# %% ../nbs/00_core.ipynb #f0d01420
+import hashlib, json, os, re, shutil, subprocess, sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 import torch, torch.distributed as dist
 from fastcore.script import anno_parser
