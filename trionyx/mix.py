@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TRIONYX', 'MIXES', 'whole', 'Source', 'exact', 'pass_docs', 'pass_order', 'largest_remainders', 'Mix', 'quick_mix',
-           'short', 'trionyx_mix', 'find_mix']
+           'short', 'trionyx_mix', 'find_mix', 'no_share']
 
 # %% ../nbs/02_mix.ipynb #a3348feb
 import re, tomllib, zlib
@@ -225,11 +225,11 @@ def markdown(self:Mix) -> str: # A Markdown table and its footnotes
 @patch
 def _repr_markdown_(self:Mix): return self.markdown() if all(o.tokens for o in self.sources) else f'`{self!r}`'
 
-# %% ../nbs/02_mix.ipynb #3a5c9136
+# %% ../nbs/02_mix.ipynb #4a50ce62
 TRIONYX = '''
 name = "trionyx"
 default.license_key = "metadata.license"
-notes.US = "The post says UK caselaw and UK regulations; its counts are those of the Common Pile's US sets. It has no UK ones."
+notes.US = "The post says UK caselaw and UK regulations; its counts are those of the Common Pile's US sets, the only ones."
 notes.FOI = "Freedom of Information requests collected by the author of the post. They are not public: bring your own."
 source = [
   {name="wikimedia",       tokens=15.8e9, repeat=3,    hub="common-pile/wikimedia_filtered"},
@@ -268,7 +268,16 @@ def find_mix(
     if str(what).endswith('.toml'): return Mix.from_toml(what)
     raise TrionyxError(f"expected {', '.join(MIXES)} or a file that ends in .toml, found {what!r}. Name one of them.")
 
-# %% ../nbs/02_mix.ipynb #6c8f99c5
+# %% ../nbs/02_mix.ipynb #bbcf6904
+def no_share(
+    names,     # Sources
+    budget:int # Tokens
+) -> TrionyxError:
+    "The error for sources whose share of a budget is less than a token"
+    return TrionyxError(f"expected every source to give a token to a budget of {budget:,}, found that the share of "
+        f"{', '.join(names)} rounds to nothing. Raise its repeat or the budget, or take it out.")
+
+# %% ../nbs/02_mix.ipynb #560122a8
 @patch
 def draw(self:Mix,
     budget:int,            # Tokens to train on
@@ -277,18 +286,15 @@ def draw(self:Mix,
     "What each source gives to a budget; raises if one gives nothing, or is needed more often than allowed"
     n,df = whole(budget, 'the budget'),self.table()
     df['drawn'] = largest_remainders(list(self.weights.values()), n)
-    if len(none := df[df.drawn==0]):
-        raise TrionyxError(f"expected every source to give a token to a budget of {n:,}, found that the share of "
-                           f"{', '.join(none.index)} rounds to nothing. Raise its repeat or the budget, or take it "
-                           f"out.")
+    if len(none := df[df.drawn==0]): raise no_share(none.index, n)
     limit = df.effective if max_epochs is None else df.tokens*max_epochs
-    if (df.drawn>limit).any(): raise TrionyxError(_too_often(df, limit, n))
+    if (df.drawn>limit).any(): raise _too_often(df, limit, n)
     df = df.assign(epochs=df.drawn/df.tokens, repeated=(df.drawn-df.tokens).clip(lower=0))
     return df[['drawn', 'epochs', 'repeated']].rename(columns=dict(drawn='tokens'))
 
 def _too_often(df, limit, n):
-    "What to say of the source that a budget exhausts first"
+    "The error for the source that a budget exhausts first"
     k = (df.drawn/limit).idxmax()
-    return (f'expected at most {limit[k]/df.tokens[k]:g} passes over source {k!r}, found that a budget of {short(n)} tokens needs {df.drawn[k]/df.tokens[k]:.4g}. '
-            f'Lower the budget to {short(int(n*(limit[k]/df.drawn[k])))}, allow more with max_epochs, or bring more '
-            f'of it.')
+    return TrionyxError(f'expected at most {limit[k]/df.tokens[k]:g} passes over source {k!r}, found that a budget of {short(n)} '
+        f'tokens needs {df.drawn[k]/df.tokens[k]:.4g}. Lower the budget to {short(int(n*(limit[k]/df.drawn[k])))}, '
+        'allow more with max_epochs, or bring more of it.')
