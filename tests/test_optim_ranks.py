@@ -66,13 +66,13 @@ def strayed(a, b):
     return max(((a[k]-b[k]).norm()/(b[k]-start[k]).norm()).item() for k in start)
 
 def test_two_ranks_equal_one(two):
-    "Within rounding, which AdamW and Muon magnify where gradients are tiny; hence norms, not single weights"
+    "Within rounding, which Muon and AdamW magnify in directions with almost no gradient: a mistake strays by 1, rounding by 1e-3"
     m,opt = build(World())
     norms = train(m, opt, World())
     torch.testing.assert_close(two[0]['norms'], norms, atol=1e-4, rtol=1e-4)
-    assert strayed(two[0]['half']['model'], snap(m, opt)['model']) < 1e-3
+    assert strayed(two[0]['half']['model'], snap(m, opt)['model']) < 1e-2
     train(m, opt, World())
-    assert strayed(two[0]['full']['model'], snap(m, opt)['model']) < 2e-3
+    assert strayed(two[0]['full']['model'], snap(m, opt)['model']) < 1e-2
 
 def test_ranks_agree(two):
     a,b = two
@@ -95,4 +95,4 @@ def test_two_ranks_then_one(two):
     json.dumps({k:v for k,v in half['opt'].items() if k!='tensors'})
     m,opt = build(World(), half)
     train(m, opt, World())
-    assert strayed(two[0]['full']['model'], snap(m, opt)['model']) < 2e-3
+    assert strayed(two[0]['full']['model'], snap(m, opt)['model']) < 1e-2
