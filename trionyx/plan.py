@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['RATIO', 'BATCH12', 'DEPTH12', 'WIDTHS', 'OUTSIDE', 'CHUNK', 'STACK', 'horizon', 'best_batch', 'rates_for', 'Machine',
-           'Memory', 'shapes_of', 'state_bytes', 'activation_bytes', 'memory_of', 'micro_batch', 'Plan',
-           'rows_per_rank', 'make_plan', 'resolve', 'epochs_of', 'plan']
+           'timed', 'Memory', 'shapes_of', 'state_bytes', 'activation_bytes', 'memory_of', 'micro_batch', 'Plan',
+           'rows_per_rank', 'resolve', 'changes', 'make_plan', 'epochs_of', 'mix_lines', 'plan']
 
-# %% ../nbs/07_plan.ipynb #432e3be3
+# %% ../nbs/07_plan.ipynb #3fe0112a
 import torch
 from dataclasses import asdict, dataclass, replace
 from json import dumps
 from math import log2, prod
 from fastcore.basics import patch
-from .core import TrionyxError, launch, log0
+from .core import TrionyxError, log0
 from .mix import find_mix, short, whole
 from .model import GPT, GPTConfig
 from .optim import Rates, deal, state_shapes
@@ -66,6 +66,13 @@ class Machine:
         "Time they need"
         return flops / (self.gpus*self.peak*1e12*self.mfu) / 3600
 
+# %% ../nbs/07_plan.ipynb #7167cdb9
+def timed(
+    hours:float # Any
+) -> str:
+    "A duration in words"
+    return f'{hours:.1f} hours' if hours>=2 else f'{60*hours:.1f} minutes'
+
 # %% ../nbs/07_plan.ipynb #4a030408
 @dataclass(frozen=True)
 class Memory:
@@ -99,18 +106,17 @@ def state_bytes(
     for o in deal(shapes_of(cfg), gpus): held[o.rank] += 4*sum(prod(s) for s in state_shapes(o).values())
     return max(held)
 
-# %% ../nbs/07_plan.ipynb #56cb73a6
-WIDTHS,OUTSIDE = 19.5,5 # bfloat16 numbers a token keeps, in widths: in a layer, and in all else
+# %% ../nbs/07_plan.ipynb #8c364560
+WIDTHS,OUTSIDE = 16.5,5 # bfloat16 numbers a token keeps, in widths: in a layer, and in all else
 
 def activation_bytes(
-    cfg:GPTConfig,      # The model
-    rows:int,           # Sequences in a micro-batch
-    widths:float=WIDTHS # Kept in each layer
+    cfg:GPTConfig, # The model
+    rows:int       # Sequences in a micro-batch
 ) -> int:
     "What a forward pass keeps for the backward pass, without recomputation"
-    return int(2*cfg.dim*(widths*cfg.depth+OUTSIDE)*rows*cfg.seq)
+    return int(2*cfg.dim*(WIDTHS*cfg.depth+OUTSIDE)*rows*cfg.seq)
 
-# %% ../nbs/07_plan.ipynb #81260e68
+# %% ../nbs/07_plan.ipynb #591c0869
 CHUNK,STACK = 2**28,2**26 # Most logits of a chunk, and most elements of a stack
 
 def memory_of(
@@ -122,22 +128,28 @@ def memory_of(
     n,N = cfg.params_by_group(),cfg.n_params
     logits = 18*min(CHUNK, rows*cfg.seq*cfg.padded_vocab) + 4*n['head'] + 4*rows*cfg.seq*cfg.dim
     scratch = 20*min(max(STACK, 4*cfg.dim**2), n['matrices']) + (4*N//gpus if gpus>1 else 0)
-    return Memory(4*N + 2*(n['matrices']+n['head']), 4*N, state_bytes(cfg, gpus), activation_bytes(cfg, rows), logits, scratch)
+    weights = 4*N + 2*(n['matrices']+n['head'])
+    return Memory(weights, 4*N, state_bytes(cfg, gpus), activation_bytes(cfg, rows), logits, scratch)
 
-# %% ../nbs/07_plan.ipynb #6bb7d320
+# %% ../nbs/07_plan.ipynb #d6c9c0c3
 def micro_batch(
-    cfg:GPTConfig,  # The model
-    rows:int,       # Sequences per rank and step
-    machine:Machine # Its memory counts
-) -> int:           # Sequences per forward pass
-    "Largest part of `rows` that fits into 90% of a GPU's memory; `TrionyxError` where not even one does"
+    cfg:GPTConfig,   # The model
+    rows:int,        # Sequences per rank and step
+    machine:Machine, # Its memory counts
+    want:int=None    # Asked for, whether it fits or not
+) -> int:            # Sequences per forward pass
+    "`want`, or the largest part of `rows` that fits into 90% of a GPU's memory; `TrionyxError` where none does"
+    if want and (want<0 or rows%want):
+        near = max(o for o in range(1, rows+1) if rows%o==0 and o<=max(1, want))
+        raise TrionyxError(f'expected micro to divide the {rows} sequences of a rank and step, found {want}. Set --micro {near}.')
+    if want: return want
     fits = [r for r in range(1, rows+1) if rows%r==0 and memory_of(cfg, r, machine.gpus).peak < .9e9*machine.gb]
     if fits: return max(fits)
     need = memory_of(cfg, 1, machine.gpus).peak/1e9
-    raise TrionyxError(f'expected memory for one sequence of {cfg.seq:,} tokens on a GPU, found that it needs {need:.0f} GB of {machine.gb:g} '
-                       f'(a tenth stays free). Add GPUs with --gpus, or lower --depth or --seq.')
+    raise TrionyxError(f'expected memory for one sequence of {cfg.seq:,} tokens on a GPU, found that it needs '
+                       f'{need:.0f} GB of {machine.gb:g} (a tenth stays free). Add GPUs with --gpus, or lower --depth or --seq.')
 
-# %% ../nbs/07_plan.ipynb #0c17030e
+# %% ../nbs/07_plan.ipynb #dd4ab689
 @dataclass(frozen=True)
 class Plan:
     "A run, resolved"
@@ -148,32 +160,40 @@ class Plan:
     rates:Rates           # Learning rates and decay
     micro:int             # Sequences per rank and forward pass
     differs:tuple = ()    # What is not as the recipe has it, in words
-    @property
-    def tokens(self):
-        "Tokens of the whole run"
-        return self.batch*self.steps
-    @property
-    def accum(self):
-        "Forward passes per step"
-        return self.batch//(self.micro*self.model.seq*self.machine.gpus)
-    @property
-    def flops(self):
-        "Floating point operations of the whole run"
-        return self.model.flops_per_token*self.tokens
-    @property
-    def hours(self):
-        "Time on the machine, without evaluation"
-        return self.machine.hours(self.flops)
-    @property
-    def cost(self):
-        "US dollars"
-        return self.hours*self.machine.gpus*self.machine.price
-    @property
-    def memory(self):
-        "Bytes on the fullest GPU"
-        return memory_of(self.model, self.micro, self.machine.gpus)
 
-# %% ../nbs/07_plan.ipynb #fbe652bb
+# %% ../nbs/07_plan.ipynb #17442e7b
+@patch(as_prop=True)
+def tokens(self:Plan) -> int:
+    "Tokens of the whole run"
+    return self.batch*self.steps
+
+@patch(as_prop=True)
+def accum(self:Plan) -> int:
+    "Forward passes per step"
+    return self.batch//(self.micro*self.model.seq*self.machine.gpus)
+
+# %% ../nbs/07_plan.ipynb #894af405
+@patch(as_prop=True)
+def flops(self:Plan) -> float:
+    "Floating point operations of the whole run"
+    return float(self.model.flops_per_token*self.tokens)
+
+@patch(as_prop=True)
+def hours(self:Plan) -> float:
+    "Time on the machine, without evaluation"
+    return self.machine.hours(self.flops)
+
+@patch(as_prop=True)
+def cost(self:Plan) -> float:
+    "US dollars"
+    return self.hours*self.machine.gpus*self.machine.price
+
+@patch(as_prop=True)
+def memory(self:Plan) -> Memory:
+    "Bytes on the fullest GPU"
+    return memory_of(self.model, self.micro, self.machine.gpus)
+
+# %% ../nbs/07_plan.ipynb #7a60df50
 def rows_per_rank(
     batch:int, # Tokens per step, over all ranks
     seq:int,   # Tokens per sequence
@@ -182,14 +202,36 @@ def rows_per_rank(
     "Sequences of a step on each rank; `TrionyxError` where ranks cannot divide the batch"
     n,rest = divmod(batch, seq*gpus)
     if n and not rest: return n
-    raise TrionyxError(f'expected a batch that is a multiple of seq*gpus = {seq:,}*{gpus} = {seq*gpus:,} tokens, found {batch:,}. Set --batch {max(n,1)*seq*gpus}, or another --gpus.')
+    raise TrionyxError(f'expected a batch that is a multiple of seq*gpus = {seq:,}*{gpus} = {seq*gpus:,} tokens, found {batch:,}. '
+                       f'Set --batch {max(n,1)*seq*gpus}, or another --gpus.')
 
-# %% ../nbs/07_plan.ipynb #5bce2c94
-def _changes(got, want):
-    "In words, each number of `got` that is not as in `want`"
-    return tuple(f'{k} {got[k]:,.6g} instead of {want[k]:,.6g}' if got[k]<1e3 else f'{k} {got[k]:,.0f} instead of {want[k]:,.0f}'
-                 for k in got if got[k]!=want[k])
+# %% ../nbs/07_plan.ipynb #335de11d
+def resolve(
+    D:float,           # Tokens of the recipe
+    D12:float,         # Tokens of depth 12
+    tokens:float=None, # Asked for instead
+    batch:float=None,  # Asked for instead
+    steps:float=None   # Asked for instead
+) -> tuple:            # Tokens (not rounded), batch, steps
+    "Tokens, batch and steps that agree; `TrionyxError` where they cannot"
+    asked = dict(tokens=tokens, batch=batch, steps=steps)
+    tokens,batch,steps = [None if v is None else whole(v, k) for k,v in asked.items()]
+    if all(asked.values()): raise TrionyxError(f'expected two of tokens, batch and steps, found all three. Leave out tokens={tokens:,}.')
+    B = batch or (max(1, tokens//steps) if tokens and steps else best_batch(tokens or D, D12))
+    D = B*steps if steps else tokens or D
+    if D<B: raise TrionyxError(f'expected one step of {B:,} tokens or more, found {D:,.0f} tokens in all. Raise --tokens or lower --batch.')
+    return D,B,steps or int(D//B)
 
+# %% ../nbs/07_plan.ipynb #a3906b5e
+def changes(
+    got:dict, # Numbers by name
+    want:dict # The recipe's
+) -> tuple:   # Sentences
+    "In words, each number that is not the recipe's"
+    def _num(v): return f'{v:,.0f}' if v>=1e4 else f'{v:,.4g}'
+    return tuple(f'{k} {_num(v)} instead of {_num(want[k])}' for k,v in got.items() if v!=want[k])
+
+# %% ../nbs/07_plan.ipynb #04d67822
 def make_plan(
     depth:int=28,              # Blocks; all else follows
     vocab:int=32_768,          # Tokens in the vocabulary
@@ -204,31 +246,14 @@ def make_plan(
     **shape                    # Further fields of `GPTConfig`
 ) -> Plan:
     "The recipe for a depth, with what was asked for in place of what follows"
-    cfg = GPTConfig(depth=depth, vocab=vocab, seq=seq, **shape)
-    if tokens and steps and batch: raise TrionyxError(f'expected two of tokens, batch and steps, found all three. Leave out tokens={tokens:g}: it is batch*steps.')
-    D12 = horizon(GPTConfig(depth=DEPTH12, vocab=vocab), ratio)
+    if min(ratio, rate)<=0: raise TrionyxError(f'expected ratio and rate above 0, found {ratio:g} and {rate:g}. Raise them.')
+    cfg,c12 = GPTConfig(depth=depth, vocab=vocab, seq=seq, **shape),GPTConfig(depth=DEPTH12, vocab=vocab)
+    D12 = horizon(c12, ratio)
     D,B,S = resolve(horizon(cfg, ratio), D12, tokens, batch, steps)
-    D0,B0,S0 = resolve(horizon(cfg), horizon(GPTConfig(depth=DEPTH12, vocab=vocab)))
+    _,B0,S0 = resolve(horizon(cfg), horizon(c12))
+    differs = changes(dict(tokens=B*S, batch=B, steps=S, rate=rate), dict(tokens=B0*S0, batch=B0, steps=S0, rate=1))
     rows = rows_per_rank(B, seq, machine.gpus)
-    differs = _changes(dict(tokens=B*S, batch=B, steps=S, rate=rate), dict(tokens=B0*S0, batch=B0, steps=S0, rate=1))
-    if micro and rows%micro: raise TrionyxError(f'expected micro to divide the {rows} sequences of a rank and step, found {micro}. Set --micro {max(o for o in range(1, micro) if rows%o==0)}.')
-    return Plan(cfg, machine, B, S, rates_for(cfg, D, B, D12, rate), micro or micro_batch(cfg, rows, machine), differs)
-
-# %% ../nbs/07_plan.ipynb #88938e3a
-def resolve(
-    D:float,           # Tokens of the recipe
-    D12:float,         # Tokens of depth 12
-    tokens:float=None, # Asked for instead
-    batch:float=None,  # Asked for instead
-    steps:float=None   # Asked for instead
-) -> tuple:            # Tokens (not rounded), batch, steps
-    "Tokens, batch and steps that agree; the batch follows from the tokens, these from the steps where only those are given"
-    tokens,batch,steps = [None if v is None else whole(v, k) for k,v in dict(tokens=tokens, batch=batch, steps=steps).items()]
-    if steps and tokens: B = batch or max(1, tokens//steps)
-    else: B = batch or best_batch(tokens or D, D12)
-    D = steps*B if steps else tokens or D
-    if D<B: raise TrionyxError(f'expected at least one step of {B:,} tokens, found {D:,.0f} tokens in all. Raise --tokens or lower --batch.')
-    return D,B,steps or int(D//B)
+    return Plan(cfg, machine, B, S, rates_for(cfg, D, B, D12, rate), micro_batch(cfg, rows, machine, micro), differs)
 
 # %% ../nbs/07_plan.ipynb #5492fe46
 def epochs_of(
@@ -239,7 +264,16 @@ def epochs_of(
     df = find_mix(mix).draw(plan.tokens)
     return {k: dict(tokens=int(r.tokens), epochs=float(r.epochs)) for k,r in df.iterrows()}
 
-# %% ../nbs/07_plan.ipynb #335e75ef
+# %% ../nbs/07_plan.ipynb #73407105
+def mix_lines(
+    drawn:dict # From `epochs_of`
+) -> str:
+    "What each source gives, and how many are read more than once"
+    def _often(e): return f'{e:.1%} of it' if e<=1 else f'read {e:.2f} times'
+    rows = [f"{k:>20}  {short(v['tokens']):>8} tokens, {_often(v['epochs'])}" for k,v in drawn.items()]
+    return '\n'.join([*rows, f"{sum(v['epochs']>1 for v in drawn.values())} of {len(drawn)} sources are read more than once"])
+
+# %% ../nbs/07_plan.ipynb #222bf8ec
 @patch
 def to_dict(self:Plan) -> dict: # Plain numbers, strings and lists
     "Everything, resolved and derived"
@@ -247,29 +281,38 @@ def to_dict(self:Plan) -> dict: # Plain numbers, strings and lists
     size = dict(parameters=m.n_params, scaling_parameters=m.scaling_params, width=m.dim, flops_per_token=m.flops_per_token)
     mem = {**asdict(self.memory), 'peak':self.memory.peak}
     run = {k: getattr(self, k) for k in ('tokens', 'batch', 'steps', 'micro', 'accum', 'flops', 'hours', 'cost')}
-    return dict(model=asdict(m), size=size, **run, rates=asdict(self.rates), memory=mem, machine=asdict(self.machine), differs=list(self.differs))
+    return dict(model=asdict(m), size=size, **run, rates=asdict(self.rates), memory=mem, machine=asdict(self.machine),
+                differs=list(self.differs))
 
+# %% ../nbs/07_plan.ipynb #1c17b56a
 @patch
-def lines(self:Plan) -> list[tuple]: # (what, value) in words
-    "The plan as a person reads it"
-    m,r,c,mem = self.model,self.rates,self.machine,self.memory
-    gb = lambda k: f'{k/1e9:.1f}'
-    return [('model', f'depth {m.depth}, width {m.dim}, {m.n_heads} heads, vocabulary {m.vocab:,}, context {m.seq:,}'),
-        ('parameters', f'{m.n_params:,}, of which {m.scaling_params:,} multiply every token'),
-        ('tokens', f'{self.tokens:,} ({short(self.tokens)}, {self.tokens/m.scaling_params:.1f} for each of those)'),
-        ('steps', f'{self.steps:,} of {self.batch:,} tokens'),
-        ('passes', f'{self.accum} per step, each of {self.micro} x {m.seq:,} tokens on {c.gpus} GPU{"s"*(c.gpus>1)}'),
-        ('rates', f'matrices {r.matrices:.4g}, embeddings {r.embedding:.4g}, head {r.head:.4g}, r {r.resid:.4g}, s {r.x0:.4g}; constant, then to 0 over the last {r.down:.0%}'),
-        ('decay', f'{r.decay:.4g}, falling to 0'),
-        ('momentum', f'{r.momentum[0]} to {r.momentum[1]} over 300 steps; AdamW {r.betas[0]}/{r.betas[1]}'),
-        ('FLOPs', f'{self.flops:.3g} ({m.flops_per_token/1e9:.2f} GFLOP per token)'),
-        ('memory', f'{gb(mem.peak)} of {c.gb:g} GB per GPU: weights {gb(mem.weights)}, gradients {gb(mem.grads)}, optimizer {gb(mem.state)}, '
-                   f'activations {gb(mem.activations)}, logits {gb(mem.logits)}'),
-        ('time', f'{self.hours:.1f} hours at {c.mfu:.0%} of {c.peak:g} TFLOP/s, {self.tokens/self.hours/3600/c.gpus:,.0f} tokens/s per GPU'),
-        ('cost', f'${self.cost:,.0f} at ${c.price:g} per GPU and hour'),
-        ('recipe', 'as it stands' if not self.differs else 'differs: ' + '; '.join(self.differs))]
+def what(self:Plan) -> dict: # Names to words
+    "The recipe as a person reads it"
+    m,r = self.model,self.rates
+    return dict(model=f'depth {m.depth}, width {m.dim}, {m.n_heads} heads, vocabulary {m.vocab:,}, context {m.seq:,}',
+        parameters=f'{m.n_params:,}, of which {m.scaling_params:,} multiply every token',
+        tokens=f'{self.tokens:,} ({short(self.tokens)}, {self.tokens/m.scaling_params:.1f} for each of those)',
+        steps=f'{self.steps:,} of {self.batch:,} tokens',
+        rates=f'matrices {r.matrices:.4g}, embeddings {r.embedding:.4g}, head {r.head:.4g}, r {r.resid:.4g}, s {r.x0:.4g}; '
+              f'constant, then to 0 over the last {r.down:.0%}',
+        decay=f'{r.decay:.4g}, falling to 0',
+        momentum=f'{r.momentum[0]} to {r.momentum[1]} over 300 steps; AdamW {r.betas[0]}/{r.betas[1]}',
+        recipe='; '.join(self.differs) or 'as it stands')
 
-# %% ../nbs/07_plan.ipynb #b0c2885f
+# %% ../nbs/07_plan.ipynb #1f4d8e15
+@patch
+def bill(self:Plan) -> dict: # Names to words
+    "What it takes, as a person reads it"
+    c,m,s = self.machine,self.memory,self.hours*3600
+    gb = {k: f'{v/1e9:.1f}' for k,v in dict(vars(m), peak=m.peak).items()}
+    return dict(passes=f'{self.accum} per step, each of {self.micro} x {self.model.seq:,} tokens on each of {c.gpus} GPUs',
+        FLOPs=f'{self.flops:.3g} ({self.model.flops_per_token/1e9:.2f} GFLOP per token)',
+        memory=f"{gb['peak']} of {c.gb:g} GB per GPU: weights {gb['weights']}, gradients {gb['grads']}, "
+               f"optimizer {gb['state']}, activations {gb['activations']}, logits {gb['logits']}",
+        time=f'{timed(self.hours)} at {c.mfu:.0%} of {c.peak:g} TFLOP/s, {self.tokens/s/c.gpus:,.0f} tokens/s per GPU',
+        cost=f'${self.cost:,.2f} at ${c.price:g} per GPU and hour')
+
+# %% ../nbs/07_plan.ipynb #176978dc
 def plan(
     depth:int=28,         # Blocks; all else follows
     vocab:int=32_768,     # Tokens in the vocabulary
@@ -292,6 +335,5 @@ def plan(
     p = make_plan(depth, vocab, seq, tokens, batch, steps, ratio, rate, micro, Machine(gpus, peak, mfu, price, gb))
     drawn = epochs_of(p, mix) if mix else {}
     if json: return log0(dumps({**p.to_dict(), 'mix':drawn}, indent=1))
-    for k,v in p.lines(): log0(f'{k:>10}  {v}')
-    for k,v in drawn.items(): log0(f"{'mix' if k==next(iter(drawn)) else '':>10}  {k:<18} {short(v['tokens']):>8} tokens, read {v['epochs']:.3g} times")
-    if drawn: log0(f"{'':>10}  {sum(v['epochs']>1 for v in drawn.values())} of {len(drawn)} sources are repeated")
+    for k,v in {**p.what(), **p.bill()}.items(): log0(f'{k:>10}  {v}')
+    if drawn: log0(mix_lines(drawn))
