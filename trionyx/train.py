@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['bits_per_byte', 'Trainer', 'Callback', 'save_checkpoint', 'checkpoints', 'load_checkpoint', 'latest_checkpoint',
-           'Logs', 'duration', 'Progress', 'Evaluate', 'Save', 'stop_on_signal', 'open_run', 'train_run', 'Run',
-           'load_run', 'held_out', 'mix_for', 'compile_blocks', 'pretrain']
+           'Logs', 'duration', 'Progress', 'Evaluate', 'Save', 'stop_on_signal', 'open_run', 'circumstances',
+           'train_run', 'Run', 'load_run', 'held_out', 'mix_for', 'compile_blocks', 'pretrain']
 
-# %% ../nbs/08_train.ipynb #7ff9b47f
-import json, math, os, shutil, signal, time
+# %% ../nbs/08_train.ipynb #889c3805
+import json, math, shlex, shutil, signal, sys, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-import numpy as np, torch, torch.distributed as dist
+import torch, torch.distributed as dist
 from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -21,7 +21,7 @@ from .core import (World, TrionyxError, StepLog, atomic_folder, check_space, fin
 from .loader import Ledger, PretrainData, val_batches
 from .mix import Mix, Source, find_mix
 from .model import GPT, GPTConfig
-from .optim import Rates, lr_at, make_optimizer
+from .optim import lr_at, make_optimizer
 from .plan import Machine, make_plan
 from .shards import Shards
 from .tokenizer import Tokenizer
@@ -283,7 +283,7 @@ def stop_on_signal(
     finally:
         for s,h in old.items(): signal.signal(s, h)
 
-# %% ../nbs/08_train.ipynb #f2d060ce
+# %% ../nbs/08_train.ipynb #732c2da5
 def open_run(
     folder,           # The run's folder
     decided:dict,     # All that decides the result
@@ -301,6 +301,13 @@ def open_run(
     else: write_json(p, dict(decided=decided, noted=[]))
     c = read_json(p)
     write_json(p, {**c, 'noted': [*c['noted'], noted]})
+
+def circumstances(
+    world:World,      # Who computes
+    dtype:torch.dtype # Of matrix products
+) -> dict:
+    "What is noted at each start of a run: command, time, machine, versions"
+    return dict(command=shlex.join(sys.argv), time=time.strftime('%Y-%m-%d %H:%M:%S'), world=world.world, device=str(world.device), dtype=str(dtype), **versions())
 
 def _short(o, n=60): return s if len(s := json.dumps(o))<=n else s[:n]+'…'
 
@@ -403,7 +410,7 @@ def compile_blocks(
     if want=='yes' or (want=='auto' and device.type=='cuda'):
         for b in model.blocks: b.compile()
 
-# %% ../nbs/08_train.ipynb #f68094d8
+# %% ../nbs/08_train.ipynb #77de5b76
 def pretrain(
     name:str='demo',        # Run to write or go on with
     data:str='',            # Data folder; empty: the one called NAME
@@ -444,7 +451,7 @@ def pretrain(
     decided = dict(recipe='pretrain', data=data or name, tokenizer=tok.hash, model=asdict(plan.model), batch=plan.batch, steps=plan.steps, rates=asdict(plan.rates), seed=seed, rows=d.fingerprint())
     log0(f'{plan.model.n_params:,} parameters, {plan.steps:,} steps of {plan.batch:,} tokens, {plan.accum} x {plan.micro} x {seq} on each of {world.world} {world.device.type} in {str(dt)[6:]}' + ''.join(f'; {o}' for o in plan.differs))
     if dry_run: return log0(json.dumps(decided, indent=1))
-    if world.main: open_run(folder, decided, dict(world=world.world, device=str(world.device), dtype=str(dt), micro=plan.micro, compile=compile, **versions()), force)
+    if world.main: open_run(folder, decided, circumstances(world, dt), force)
     if world.main and not (folder/'tokenizer').exists(): tok.save(folder/'tokenizer')
     model = GPT(plan.model).init_weights(seed).to(world.device)
     model.compute_dtype = dt
