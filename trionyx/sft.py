@@ -6,20 +6,20 @@
 __all__ = ['LONG', 'read_chats', 'Chats', 'pack', 'Part', 'is_held_out', 'find_parts', 'passes', 'Conversations', 'chat_batches',
            'held_out_chats', 'sft']
 
-# %% ../nbs/11_sft.ipynb #8078b79e
+# %% ../nbs/11_sft.ipynb #424a0514
 import gzip, json, random
 from bisect import bisect_right, insort
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
-from .core import TrionyxError, folder_of, init_world, log0, pick_dtype, sha256, track, versions
+from .core import TrionyxError, folder_of, init_world, log0, sha256, track
 from .foi import requests
 from .loader import accum_steps
 from .optim import Rates, make_optimizer
 from .plan import Machine, make_plan
 from .tokenizer import Tokenizer, render_chat
-from .train import Trainer, bits_per_byte, compile_blocks, latest_checkpoint, load_run, open_run, train_run
+from .train import Trainer, bits_per_byte, circumstances, compile_blocks, load_run, open_run, train_run
 
 # %% ../nbs/11_sft.ipynb #6a2c8198
 def read_chats(
@@ -253,7 +253,7 @@ def held_out_chats(
         return dict(val_bpb=round(float(a/b/np.log(2)), 5), val_bpb_by_source=bpb)
     return fn
 
-# %% ../nbs/11_sft.ipynb #6284b348
+# %% ../nbs/11_sft.ipynb #6234878a
 def sft(
     run:str,                # Run to start from
     name:str='',            # Run to write; empty: RUN-sft
@@ -291,7 +291,7 @@ def sft(
     said = ', '.join(f'{k} {len(c):,}' + ''.join(f', {n} {w}' for w,n in c.counts.items() if n) for k,c in train.items())
     log0(f'conversations: {said}; {d.n_steps:,} steps of {d.batch_rows} rows x {cfg.seq} tokens on {world.world} {world.device.type} in {str(base.model.compute_dtype)[6:]}')
     if dry_run: return log0(json.dumps(decided, indent=1))
-    if world.main: open_run(folder, decided, dict(world=world.world, device=str(world.device), dtype=str(base.model.compute_dtype), **versions()), force)
+    if world.main: open_run(folder, decided, circumstances(world, base.model.compute_dtype), force)
     if world.main and not (folder/'tokenizer').exists(): tok.save(folder/'tokenizer')
     model = base.model.train()
     compile_blocks(model, compile, world.device)
