@@ -56,7 +56,7 @@ def read_text(
     if not s: raise TrionyxError(f'expected text in {path}, found an empty file. {AGAIN}')
     return s
 
-# %% ../nbs/11b_icl.ipynb #af68209a
+# %% ../nbs/11b_icl.ipynb #014b9a49
 def chance_file(
     folder:Path,  # A bundle
     baselines:str # 'v1' or 'v2'
@@ -68,8 +68,9 @@ def read_chance(
     path:Path # From `chance_file`
 ) -> dict[str,float]:
     "Accuracy of guessing of each task, 0 to 1"
-    try: return {o['Eval Task']: float(o['Random baseline'])/100 for o in csv.DictReader(read_text(path).splitlines())}
-    except (KeyError, ValueError) as e: raise TrionyxError(f"expected columns 'Eval Task' and 'Random baseline' in {path}, found {e}. {AGAIN}") from None
+    rows = csv.DictReader(read_text(path).splitlines())
+    try: return {o['Eval Task']: round(float(o['Random baseline'])/100, 6) for o in rows}
+    except (KeyError, ValueError) as e: raise TrionyxError(f"expected columns 'Eval Task' and 'Random baseline' in {path}, found other ones ({e}). {AGAIN}") from None
 
 # %% ../nbs/11b_icl.ipynb #228aec06
 @dataclass(frozen=True)
@@ -85,14 +86,13 @@ class Bundle:
         fs = sorted({self.folder/'core.yaml', chance_file(self.folder, self.baselines), *(t.path for t in self.tasks)})
         return sha256(''.join(f'{o.relative_to(self.folder)} {sha256(o)}\n' for o in fs).encode())
 
-# %% ../nbs/11b_icl.ipynb #4f3d8c6f
+# %% ../nbs/11b_icl.ipynb #bba1b466
 def read_bundle(
     folder,            # With `core.yaml`, `eval_meta_data.csv` and `eval_data/`
     baselines:str='v1' # Accuracies of guessing: 'v1' or 'v2'
 ) -> Bundle:
     "The tasks of a bundle in its order; those without a file are named under `missing`"
-    folder = Path(folder)
-    chance = read_chance(chance_file(folder, baselines))
+    folder,chance = (p:=Path(folder)),read_chance(chance_file(p, baselines))
     tasks = [_task(o, folder, chance) for o in _specs(folder/'core.yaml')]
     gone = {t.label: str(t.path.relative_to(folder)) for t in tasks if not t.path.is_file()}
     return Bundle(folder, [t for t in tasks if t.label not in gone], gone, baselines)
@@ -105,10 +105,10 @@ def _specs(path):
 
 def _task(o, folder, chance):
     "A `Task` from its entry in `core.yaml`"
-    k,n,kind,p = [o.get(k) for k in ('label','num_fewshot','icl_task_type','dataset_uri')]
-    if None in (k, n, kind, p): raise TrionyxError(f'expected label, num_fewshot, icl_task_type and dataset_uri in {folder/"core.yaml"}, found {o}. {AGAIN}')
+    k,n,kind,p = vs = [o.get(k) for k in ('label','num_fewshot','icl_task_type','dataset_uri')]
+    if None in vs: raise TrionyxError(f'expected label, num_fewshot, icl_task_type and dataset_uri in {folder/"core.yaml"}, found {o}. {AGAIN}')
     if k not in chance: raise TrionyxError(f'expected a random baseline for {k} in {folder}, found {len(chance)} others. Add its line.')
-    return Task(k, kind, folder/'eval_data'/p, n[0] if isinstance(n, list) else n, o.get('continuation_delimiter', ' '), chance[k])
+    return Task(k, kind, folder/'eval_data'/p, n[0], o.get('continuation_delimiter', ' '), chance[k])
 
 # %% ../nbs/11b_icl.ipynb #312ec930
 def read_items(
