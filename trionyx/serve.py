@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['HELP', 'Session', 'chat']
 
-# %% ../nbs/16_serve.ipynb #9522698e
+# %% ../nbs/16_serve.ipynb #6e0a2449
 import sys
 from fastcore.basics import patch
-from .core import TrionyxError, log0
+from .core import TrionyxError
 from .generate import chat_stream, stream_text
 from .train import Run, load_run
 
