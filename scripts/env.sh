@@ -1,14 +1,16 @@
 # Sourced by the other shell scripts: `. scripts/env.sh` makes .venv, installs the pinned versions into it, and puts it first in PATH.
 # A second start finds the stamp of the first and takes a fraction of a second. TRIONYX_PYTHON names the Python to build it with.
 
-trionyx_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+trionyx_root=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")/.." && pwd)
 
 trionyx_say() { printf '%s\n' "trionyx: $*" >&2; }
 
 # The first Python that is new enough and can make environments.
 trionyx_find_python() {
     local py found='' lacks=''
-    for py in ${TRIONYX_PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    set -- python3 python3.13 python3.12 python3.11
+    [ -z "${TRIONYX_PYTHON:-}" ] || set -- "$TRIONYX_PYTHON"
+    for py in "$@"; do
         "$py" -c 'import sys' >/dev/null 2>&1 || continue
         if ! "$py" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
         then found="$found, $py is $("$py" -c 'import platform; print(platform.python_version())' 2>/dev/null)"
@@ -37,7 +39,7 @@ trionyx_lock() {
     until mkdir "$lock" 2>/dev/null; do
         [ -w "$trionyx_root" ] || { trionyx_say "expected a folder to write to, found $trionyx_root, which is read-only. Clone the project elsewhere."; return 1; }
         owner=$(cat "$lock/pid" 2>/dev/null || { sleep 1; cat "$lock/pid" 2>/dev/null; } || true)
-        if [ -z "$owner" ] || ! kill -0 "$owner" 2>/dev/null; then rm -rf "$lock"; continue; fi
+        if [ -z "$owner" ] || [ "$owner" = "$$" ] || ! kill -0 "$owner" 2>/dev/null; then rm -rf "$lock"; continue; fi
         [ -n "$said" ] || trionyx_say "process $owner is installing into .venv; waiting for it"
         said=1; sleep 1
     done
