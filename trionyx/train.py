@@ -4,27 +4,19 @@
 
 # %% auto #0
 __all__ = ['bits_per_byte', 'Trainer', 'Callback', 'save_checkpoint', 'checkpoints', 'load_checkpoint', 'latest_checkpoint',
-           'Logs', 'duration', 'Progress', 'Evaluate', 'Save', 'stop_on_signal', 'open_run', 'circumstances',
-           'train_run', 'Run', 'load_run', 'held_out', 'mix_for', 'compile_blocks', 'pretrain']
+           'Logs', 'duration', 'Progress', 'Evaluate', 'Save', 'stop_on_signal']
 
-# %% ../nbs/08_train.ipynb #889c3805
-import json, math, shlex, shutil, signal, sys, time
+# %% ../nbs/08_train.ipynb #00fd0370
+import json, math, shutil, signal, time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import torch, torch.distributed as dist
 from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from .core import (World, TrionyxError, StepLog, atomic_folder, check_space, find_folder, folder_of, init_world, log0,
-                          pick_device, pick_dtype, read_json, read_manifest, versions, write_json)
-from .loader import Ledger, PretrainData, val_batches
-from .mix import Mix, Source, find_mix
-from .model import GPT, GPTConfig
-from .optim import lr_at, make_optimizer
-from .plan import Machine, make_plan
-from .shards import Shards
-from .tokenizer import Tokenizer
+from .core import World, TrionyxError, StepLog, atomic_folder, check_space, log0, read_json, read_manifest, write_json
+from .loader import Ledger
+from .optim import lr_at
 
 # %% ../nbs/08_train.ipynb #0981b481
 @torch.no_grad()
@@ -282,181 +274,3 @@ def stop_on_signal(
     try: yield
     finally:
         for s,h in old.items(): signal.signal(s, h)
-
-# %% ../nbs/08_train.ipynb #732c2da5
-def open_run(
-    folder,           # The run's folder
-    decided:dict,     # All that decides the result
-    noted:dict,       # What may differ when the run goes on: machine, versions
-    force:bool=False  # Remove a run that was decided otherwise?
-):
-    "Write `config.json`, or check it; raises `TrionyxError` naming what differs"
-    p,decided = Path(folder)/'config.json',json.loads(json.dumps(decided))
-    if force and p.parent.exists(): shutil.rmtree(p.parent)
-    if p.exists():
-        was = read_json(p, need=['decided'])['decided']
-        if odd := [k for k in {**was, **decided} if was.get(k)!=decided.get(k)]:
-            raise TrionyxError(f'expected the decisions of the run in {p.parent}, found another {odd[0]} ({_short(decided.get(odd[0]))} instead of {_short(was.get(odd[0]))}). '
-                               'Repeat the first command to go on, choose another --name, or start afresh with --force.')
-    else: write_json(p, dict(decided=decided, noted=[]))
-    c = read_json(p)
-    write_json(p, {**c, 'noted': [*c['noted'], noted]})
-
-def circumstances(
-    world:World,      # Who computes
-    dtype:torch.dtype # Of matrix products
-) -> dict:
-    "What is noted at each start of a run: command, time, machine, versions"
-    return dict(command=shlex.join(sys.argv), time=time.strftime('%Y-%m-%d %H:%M:%S'), world=world.world, device=str(world.device), dtype=str(dtype), **versions())
-
-def _short(o, n=60): return s if len(s := json.dumps(o))<=n else s[:n]+'…'
-
-# %% ../nbs/08_train.ipynb #42927a85
-def train_run(
-    folder,                # The run's folder, with its `config.json`
-    t:Trainer,             # At step 0, with the first weights
-    evaluate,              # `evaluate(model)`, a dict with `val_bpb`
-    eval_every:int=0,      # Steps between evaluations; 0: at both ends
-    save_secs:float=600,   # Seconds between checkpoints
-    keep:int=2             # Newest checkpoints to keep while training
-):
-    "Train a run to its end, from its newest checkpoint on; does nothing where it is done"
-    if p := latest_checkpoint(folder): t.step = load_checkpoint(p, t.model, t.opt)
-    elif checkpoints(folder): raise TrionyxError(f'expected a checkpoint that verifies in {folder}, found {len(checkpoints(folder))} damaged. Restore one from a copy, or start afresh with --force.')
-    log0(f'{folder}: ' + ('start' if not t.step else 'already trained' if t.step==t.steps else f'go on from step {t.step:,}'))
-    logs = Logs(folder)
-    t.cbs = [logs, Progress(), Save(folder, save_secs, keep), Evaluate(evaluate, eval_every, logs.metrics), *t.cbs]
-    with stop_on_signal(t): t.fit()
-    if t.stopping: raise KeyboardInterrupt
-    return t
-
-# %% ../nbs/08_train.ipynb #5b39530b
-@dataclass
-class Run:
-    "A trained model with all that belongs to it"
-    folder:Path     # The run's folder
-    config:dict     # What `config.json` decided
-    model:GPT       # Ready to compute, on its device
-    tok:Tokenizer   # The tokenizer it was trained with
-    step:int        # Steps behind these weights
-    def data(self) -> Shards:
-        "The token shards it was trained on"
-        return Shards(find_folder('data', self.config['data']))
-
-def load_run(
-    name:str,          # A name under `runs`, or a path with a slash
-    step:int=None,     # Of a certain checkpoint; the newest that verifies if None
-    device='auto',     # As in `pick_device`
-    dtype:str='auto'   # As in `pick_dtype`
-) -> Run:
-    "Load a run; raises `TrionyxError` where it is unknown, unfinished before its first checkpoint, or damaged"
-    d = find_folder('runs', name)
-    config,dev = read_json(d/'config.json', need=['decided'])['decided'],pick_device(device)
-    p = latest_checkpoint(d) if step is None else d/'ckpt'/f'step-{step:06d}'
-    if p is None: raise TrionyxError(f'expected a checkpoint in {d}/ckpt, found none that verifies. Train the run, or restore one.')
-    model = GPT(GPTConfig(**config['model']))
-    model.init_weights()
-    step = load_checkpoint(p, model)
-    model = model.to(dev).eval()
-    model.compute_dtype = pick_dtype(dev, dtype)
-    return Run(d, config, model, Tokenizer.load((d/'tokenizer').as_posix()), step)
-
-# %% ../nbs/08_train.ipynb #bf856f87
-def held_out(
-    shards,               # Token shards
-    shares:dict,          # Share of each source in the mix
-    tok,                  # Their tokenizer
-    seq:int,              # Tokens in a row
-    bs:int=8,             # Rows at once
-    tokens:int=100_000,   # Held-out tokens in all
-    world:World=World(),  # This process among all
-    bos:int=None          # As in `GPT.loss`
-):
-    "A function of a model that gives `val_bpb` and `val_bpb_by_source`"
-    tb,names = tok.token_bytes(),list(shares)
-    def fn(model):
-        res = torch.zeros(len(names), 2, dtype=torch.float64, device=world.device)
-        for i,k in list(enumerate(names))[world.rank::world.world]:
-            res[i] = torch.tensor(bits_per_byte(model, val_batches(shards, k, seq, bs, max(1, round(tokens*shares[k]))), tb, bos))
-        if world.world>1: dist.all_reduce(res)
-        nats,nb = res.T.cpu().numpy()/[[math.log(2)], [1]]
-        return dict(val_bpb=round(nats.sum()/nb.sum(), 5), val_bpb_by_source={k: round(a/b, 5) for k,a,b in zip(names, nats, nb) if b})
-    return fn
-
-# %% ../nbs/08_train.ipynb #0c277c86
-def mix_for(
-    shards,       # Token shards
-    mix:str='',   # 'trionyx' or a TOML file; empty: all of `shards`, once
-    repeat:str='' # Changes, as in 'foi=10,news=0.5'
-) -> Mix:
-    "What to train on; raises `TrionyxError` where a source is unknown or a repeat is no number"
-    m = find_mix(mix) if mix else Mix('all', tuple(Source(k) for k in shards.sources))
-    changes = dict(o.split('=') if o.count('=')==1 else (o, '') for o in repeat.split(',') if o)
-    for k,v in changes.items():
-        if k not in m.names: raise TrionyxError(f"expected a source of the mix in --repeat, found {k!r}. The sources are {', '.join(m.names)}.")
-        try: changes[k] = float(v)
-        except ValueError: raise TrionyxError(f'expected a number of passes for {k!r} in --repeat, found {v!r}. Write it as {k}=2.') from None
-    return replace(m, sources=tuple(replace(o, repeat=changes.get(o.name, o.repeat)) for o in m.sources))
-
-# %% ../nbs/08_train.ipynb #8c414394
-def compile_blocks(
-    model,           # A `GPT`
-    want:str='auto', # 'auto', 'yes' or 'no'
-    device=None,     # Where it computes
-    secs:float=0     # How long training will take, if known
-):
-    "Compile the layers where that pays for itself; 'auto' does so on GPUs"
-    if want not in ('auto', 'yes', 'no'): raise TrionyxError(f"expected --compile auto, yes or no, found {want!r}.")
-    if want=='yes' or (want=='auto' and device.type=='cuda'):
-        for b in model.blocks: b.compile()
-
-# %% ../nbs/08_train.ipynb #77de5b76
-def pretrain(
-    name:str='demo',        # Run to write or go on with
-    data:str='',            # Data folder; empty: the one called NAME
-    tokenizer:str='',       # Tokenizer of the data; empty: the one called like it
-    depth:int=12,           # Blocks; all other sizes follow
-    seq:int=2048,           # Tokens of context
-    tokens:float=None,      # Tokens to train on; the plan's if left out
-    batch:float=None,       # Tokens per optimizer step, over all ranks; the plan's if left out
-    steps:float=None,       # Optimizer steps; the plan's if left out
-    micro:int=None,         # Sequences per rank and forward pass; the most that fit if left out
-    rate:float=1.,          # Factor of all learning rates
-    mix:str='',             # 'trionyx' or a TOML file; empty: all sources of the data, once
-    repeat:str='',          # Changes of the mix, as in foi=10,news=0.5
-    packing:str='stream',   # 'stream' drops no token, 'bestfit' crops documents to whole rows
-    doc_mask:bool=False,    # Keep attention inside documents
-    seed:int=0,             # Of weights and order
-    eval_every:int=250,     # Steps between evaluations; 0: at both ends
-    eval_tokens:int=1_000_000, # Held-out tokens of an evaluation
-    save_secs:float=600,    # Seconds between checkpoints
-    keep:int=2,             # Checkpoints to keep while training
-    compile:str='auto',     # Compile the layers: auto, yes or no
-    dtype:str='auto',       # Of matrix products; bfloat16 where the hardware has it
-    device:str='auto',      # cpu, cuda
-    resume:bool=False,      # Insist that the run exists; without it, an existing run goes on and a new one starts
-    force:bool=False,       # Remove the run and start afresh
-    dry_run:bool=False      # Print what is resolved, and stop
-):
-    "Pretrain a base model on token shards; started again, it goes on where it stopped"
-    world,folder = init_world(device),folder_of('runs', name)
-    if resume: find_folder('runs', name)
-    shards = Shards(find_folder('data', data or name), verify=world.main)
-    tok = Tokenizer.load(tokenizer or data or name)
-    shards.check_tokenizer(tok)
-    gpus = Machine(gpus=world.world)
-    plan = make_plan(depth, tok.n_vocab, seq, tokens, batch, steps, rate=rate, micro=micro, machine=gpus, doc_mask=doc_mask)
-    d = PretrainData(shards, mix_for(shards, mix, repeat), seq, plan.batch//seq, plan.micro, world.rank, world.world, seed, packing, plan.steps)
-    dt = pick_dtype(world.device, dtype)
-    decided = dict(recipe='pretrain', data=data or name, tokenizer=tok.hash, model=asdict(plan.model), batch=plan.batch, steps=plan.steps, rates=asdict(plan.rates), seed=seed, rows=d.fingerprint())
-    log0(f'{plan.model.n_params:,} parameters, {plan.steps:,} steps of {plan.batch:,} tokens, {plan.accum} x {plan.micro} x {seq} on each of {world.world} {world.device.type} in {str(dt)[6:]}' + ''.join(f'; {o}' for o in plan.differs))
-    if dry_run: return log0(json.dumps(decided, indent=1))
-    if world.main: open_run(folder, decided, circumstances(world, dt), force)
-    if world.main and not (folder/'tokenizer').exists(): tok.save(folder/'tokenizer')
-    model = GPT(plan.model).init_weights(seed).to(world.device)
-    model.compute_dtype = dt
-    compile_blocks(model, compile, world.device)
-    bos = tok.bos if doc_mask else None
-    t = Trainer(model, d, make_optimizer(model, plan.rates, world), plan.steps, world, bos=bos, token_bytes=tok.token_bytes())
-    shares = {k: o['share'] for k,o in d.plan.items()}
-    return train_run(folder, t, held_out(shards, shares, tok, seq, plan.micro, eval_tokens, world, bos), eval_every, save_secs, keep)
