@@ -6,20 +6,22 @@
 __all__ = ['LONG', 'read_chats', 'Chats', 'pack', 'Part', 'is_held_out', 'find_parts', 'passes', 'Conversations', 'chat_batches',
            'held_out_chats', 'sft']
 
-# %% ../nbs/11_sft.ipynb #424a0514
+# %% ../nbs/11_sft.ipynb #bb01ed69
 import gzip, json, random
 from bisect import bisect_right, insort
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
-from .core import TrionyxError, folder_of, init_world, log0, sha256, track
+from fastcore.meta import delegates
+from .core import TrionyxError, find_folder, folder_of, init_world, sha256, track
 from .foi import requests
 from .loader import accum_steps
 from .optim import Rates, make_optimizer
 from .plan import Machine, make_plan
 from .tokenizer import Tokenizer, render_chat
-from .train import Trainer, bits_per_byte, circumstances, compile_blocks, load_run, open_run, train_run
+from .run import announce, begin_run, load_run, run_options, to_device, train_run
+from .train import Trainer, bits_per_byte
 
 # %% ../nbs/11_sft.ipynb #6a2c8198
 def read_chats(
@@ -39,7 +41,7 @@ def read_chats(
     except json.JSONDecodeError as e: raise TrionyxError(f'expected JSON in line {n} of {path}, found {str(e)[:60]}. Mend or remove the line.') from None
     if not n: raise TrionyxError(f'expected conversations in {path}, found an empty file. Fetch it again or leave it out.')
 
-# %% ../nbs/11_sft.ipynb #772520d2
+# %% ../nbs/11_sft.ipynb #c29a178c
 LONG = ('refuse', 'truncate', 'drop')
 
 class Chats:
@@ -60,6 +62,7 @@ class Chats:
         if not ids: raise TrionyxError(f'expected a conversation in {name}, found {self.counts["dropped"]} that leave nothing to learn within {most} tokens. Leave it out, or raise the context.')
         self.ids,self.mask,self.ends = np.concatenate(ids),np.concatenate(mask),np.array(ends)
     def __len__(self): return len(self.ends)-1
+    def __str__(self): return f'{self.name} {len(self):,}' + ''.join(f', {n} {w}' for w,n in self.counts.items() if n)
     def __getitem__(self, i): s = slice(self.ends[i], self.ends[i+1]); return self.ids[s],self.mask[s]
 
 # %% ../nbs/11_sft.ipynb #9a2d237f
@@ -253,7 +256,8 @@ def held_out_chats(
         return dict(val_bpb=round(float(a/b/np.log(2)), 5), val_bpb_by_source=bpb)
     return fn
 
-# %% ../nbs/11_sft.ipynb #6234878a
+# %% ../nbs/11_sft.ipynb #8ef2e33e
+@delegates(run_options)
 def sft(
     run:str,                # Run to start from
     name:str='',            # Run to write; empty: RUN-sft
@@ -263,39 +267,25 @@ def sft(
     long:str='refuse',      # Conversations longer than the context: refuse, truncate, drop
     batch:float=None,       # Tokens per optimizer step, over all ranks; as in pretraining if left out
     steps:int=None,         # Optimizer steps; one pass if left out
-    micro:int=None,         # Sequences per rank and forward pass; the most that fit if left out
     rate:float=0.5,         # Factor of the learning rates of pretraining
     seed:int=0,             # Of the order
-    eval_every:int=200,     # Steps between evaluations; 0: at both ends
-    save_secs:float=600,    # Seconds between checkpoints
-    keep:int=2,             # Checkpoints to keep while training
-    compile:str='auto',     # Compile the layers: auto, yes or no
-    dtype:str='auto',       # Of matrix products
-    device:str='auto',      # cpu, cuda
-    resume:bool=False,      # Insist that the run exists
-    force:bool=False,       # Remove the run and start afresh
-    dry_run:bool=False      # Print what is resolved, and stop
+    **kwargs
 ):
     "Fine-tune a run on conversations; started again, it goes on where it stopped"
-    world,name = init_world(device),name or f'{run}-sft'
-    folder = folder_of('runs', name)
-    base = load_run(run, device=device, dtype=dtype)
-    tok,cfg = base.tok,base.model.cfg
+    opts,name = run_options(**kwargs),name or f'{run}-sft'
+    if opts.resume: find_folder('runs', name)
+    world,base = init_world(opts.device),load_run(run, device=opts.device, dtype=opts.dtype)
+    tok,cfg,B = base.tok,base.model.cfg,int(batch or base.config['batch'])
     ps = find_parts(data, foi, repeat)
     train,held = [{p.name: Chats(p.chats(s), tok, cfg.seq+1, long if s=='train' else 'drop', p.name) for p in ps} for s in ('train', 'held_out')]
-    B = int(batch or base.config['batch'])
-    plan = make_plan(cfg.depth, cfg.vocab, cfg.seq, batch=B, steps=steps or 1, micro=micro, machine=Machine(gpus=world.world))
-    d = Conversations(train, {p.name: p.repeat for p in ps}, cfg.seq, B//cfg.seq, plan.micro, world.rank, world.world, seed, steps, tok.bos)
+    micro = make_plan(cfg.depth, cfg.vocab, cfg.seq, batch=B, steps=steps or 1, micro=opts.micro, machine=Machine(gpus=world.world)).micro
+    d = Conversations(train, {p.name: p.repeat for p in ps}, cfg.seq, B//cfg.seq, micro, world.rank, world.world, seed, steps, tok.bos)
     rates = replace(Rates(**base.config['rates']).times(rate*(B/base.config['batch'])**.5), decay=0.)
     decided = dict(recipe='sft', base=[run, base.step, _weights_hash(base)], data=base.config['data'], tokenizer=tok.hash, model=asdict(cfg), batch=B, steps=d.n_steps, rates=asdict(rates), seed=seed, rows=d.fingerprint())
-    said = ', '.join(f'{k} {len(c):,}' + ''.join(f', {n} {w}' for w,n in c.counts.items() if n) for k,c in train.items())
-    log0(f'conversations: {said}; {d.n_steps:,} steps of {d.batch_rows} rows x {cfg.seq} tokens on {world.world} {world.device.type} in {str(base.model.compute_dtype)[6:]}')
-    if dry_run: return log0(json.dumps(decided, indent=1))
-    if world.main: open_run(folder, decided, circumstances(world, base.model.compute_dtype), force)
-    if world.main and not (folder/'tokenizer').exists(): tok.save(folder/'tokenizer')
-    model = base.model.train()
-    compile_blocks(model, compile, world.device)
+    if announce(decided, 'conversations: ' + ', '.join(map(str, train.values())), world, opts): return
+    begin_run(folder_of('runs', name), decided, tok, world, opts)
+    model = to_device(base.model, world, opts)
     t = Trainer(model, d, make_optimizer(model, rates, world), d.n_steps, world, bos=tok.bos, token_bytes=tok.token_bytes())
-    return train_run(folder, t, held_out_chats(held, tok, plan.micro), eval_every, save_secs, keep)
+    return train_run(folder_of('runs', name), t, held_out_chats(held, tok, micro), opts)
 
 def _weights_hash(run): return sha256(run.folder/'ckpt'/f'step-{run.step:06d}'/'model.safetensors')[:16]
