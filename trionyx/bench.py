@@ -7,14 +7,14 @@ __all__ = ['JOBS', 'to_bpb', 'pieces', 'doc_nats', 'bootstrap', 'bpb', 'held_out
            'foi_of', 'gather', 'foi', 'reuse', 'settings_of', 'bpb_job', 'core_job', 'foi_job', 'summary', 'measure',
            'bench']
 
-# %% ../nbs/12_bench.ipynb #8a299ad3
+# %% ../nbs/12_bench.ipynb #5f211c5a
 import math, time
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, torch, torch.distributed as dist
 from .core import (FORMAT, TrionyxError, World, find_folder, folder_of, init_world, log0, read_json, read_manifest, sha256,
                           track, versions, write_json)
-from .train import load_run
+from .run import load_run
 from .generate import chat_reply
 from .foi import check_letter, requests, score
 from .icl import Bundle, all_sum, device_of, length_batches, pad_right, read_bundle, read_items, run_task
