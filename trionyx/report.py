@@ -8,7 +8,7 @@ __all__ = ['PROMPTS', 'metrics', 'History', 'read_history', 'trained_on', 'bench
            'bench_parts', 'facts', 'headline', 'checked', 'answers', 'samples', 'flat', 'settings', 'command', 'repeat',
            'sections_of', 'closing', 'report']
 
-# %% ../nbs/15_report.ipynb #7277c354
+# %% ../nbs/15_report.ipynb #57446c4b
 import math
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,7 +17,8 @@ from .core import StepLog, TrionyxError, find_folder, log0, read_json, track
 from .mix import short
 from .loader import Ledger
 from .model import GPTConfig
-from .train import Run, duration, load_run
+from .run import Run, load_run
+from .train import duration
 from .generate import chat_prompt, chat_room, steps, stop_tokens
 from .authorities import Spec, pairs
 from .foi import check_letter, score
