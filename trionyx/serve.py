@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['HELP', 'Session', 'chat']
 
-# %% ../nbs/16_serve.ipynb #6e0a2449
+# %% ../nbs/16_serve.ipynb #dc0dab99
 import sys
 from fastcore.basics import patch
 from .core import TrionyxError
 from .generate import chat_stream, stream_text
-from .train import Run, load_run
+from .run import Run, load_run
 
 # %% ../nbs/16_serve.ipynb #f160cd93
 class Session:
