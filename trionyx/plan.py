@@ -106,8 +106,8 @@ def state_bytes(
     for o in deal(shapes_of(cfg), gpus): held[o.rank] += 4*sum(prod(s) for s in state_shapes(o).values())
     return max(held)
 
-# %% ../nbs/07_plan.ipynb #8c364560
-WIDTHS,OUTSIDE = 16.5,5 # bfloat16 numbers a token keeps, in widths: in a layer, and in all else
+# %% ../nbs/07_plan.ipynb #d5d1c154
+WIDTHS,OUTSIDE = 12.5,3 # bfloat16 numbers a token keeps, in widths: in a layer, and in all else
 
 def activation_bytes(
     cfg:GPTConfig, # The model
