@@ -6,14 +6,14 @@
 __all__ = ['open_run', 'circumstances', 'run_options', 'train_run', 'Run', 'load_run', 'held_out', 'mix_for', 'to_device',
            'announce', 'begin_run', 'pretrain', 'find_data']
 
-# %% ../nbs/08b_run.ipynb #75337a8b
+# %% ../nbs/08b_run.ipynb #94d7df85
 import json, math, shlex, shutil, sys, time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 import torch, torch.distributed as dist
 from fastcore.meta import delegates
-from .core import (World, TrionyxError, find_folder, folder_of, init_world, log0, pick_device, pick_dtype, read_json, versions,
+from .core import (World, TrionyxError, find_folder, folder_of, hold_memory, init_world, log0, pick_device, pick_dtype, read_json, versions,
                           write_json)
 from .loader import PretrainData, val_batches
 from .mix import Mix, Source, find_mix
@@ -24,7 +24,7 @@ from .shards import Shards
 from .tokenizer import Tokenizer
 from .train import Evaluate, Logs, Progress, Save, Trainer, bits_per_byte, checkpoints, latest_checkpoint, load_checkpoint, stop_on_signal
 
-# %% ../nbs/08b_run.ipynb #6bdbc238
+# %% ../nbs/08b_run.ipynb #2eca7ef2
 def open_run(
     folder,           # The run's folder
     decided:dict,     # All that decides the result
@@ -43,14 +43,15 @@ def open_run(
     c = read_json(p)
     write_json(p, {**c, 'noted': [*c['noted'], noted]})
 
+def _short(o, n=60): return s if len(s := json.dumps(o))<=n else s[:n]+'…'
+
+# %% ../nbs/08b_run.ipynb #a1d43359
 def circumstances(
     world:World,      # Who computes
     dtype:torch.dtype # Of matrix products
 ) -> dict:
     "What is noted at each start of a run: command, time, machine, versions"
     return dict(command=shlex.join(sys.argv), time=time.strftime('%Y-%m-%d %H:%M:%S'), world=world.world, device=str(world.device), dtype=str(dtype), **versions())
-
-def _short(o, n=60): return s if len(s := json.dumps(o))<=n else s[:n]+'…'
 
 # %% ../nbs/08b_run.ipynb #7ad473a4
 def run_options(
@@ -87,7 +88,7 @@ def train_run(
     if t.stopping: raise KeyboardInterrupt
     return t
 
-# %% ../nbs/08b_run.ipynb #0178350c
+# %% ../nbs/08b_run.ipynb #f7b28d1c
 @dataclass
 class Run:
     "A trained model with all that belongs to it"
@@ -100,6 +101,7 @@ class Run:
         "The token shards it was trained on"
         return Shards(find_folder('data', self.config['data']))
 
+# %% ../nbs/08b_run.ipynb #cfcfa5ef
 def load_run(
     name:str,          # A name under `runs`, or a path with a slash
     step:int=None,     # Of a certain checkpoint; the newest that verifies if None
@@ -155,20 +157,21 @@ def mix_for(
         except ValueError: raise TrionyxError(f'expected a number of passes for {k!r} in --repeat, found {v!r}. Write it as {k}=2.') from None
     return replace(m, sources=tuple(replace(o, repeat=changes.get(o.name, o.repeat)) for o in m.sources))
 
-# %% ../nbs/08b_run.ipynb #7b48bd2f
+# %% ../nbs/08b_run.ipynb #d46f88b1
 def to_device(
     model,  # A `GPT`
     world,  # Where it goes
     opts    # As from `run_options`
 ):
     "The model on its device, in its compute dtype, compiled where asked for"
+    if world.device.type=='cpu': hold_memory()
     model = model.to(world.device).train()
     model.compute_dtype = pick_dtype(world.device, opts.dtype)
     if opts.compile=='yes' or (opts.compile=='auto' and world.device.type=='cuda'):
         for b in model.blocks: b.compile()
     return model
 
-# %% ../nbs/08b_run.ipynb #8d2b1547
+# %% ../nbs/08b_run.ipynb #7b5cbfad
 def announce(
     decided:dict,  # As for `open_run`
     said:str,      # In front
@@ -180,6 +183,7 @@ def announce(
     if opts.dry_run: log0(json.dumps(decided, indent=1))
     return opts.dry_run
 
+# %% ../nbs/08b_run.ipynb #c49e9a2c
 def begin_run(
     folder,        # The run's folder
     decided:dict,  # As for `open_run`

@@ -91,7 +91,7 @@ def check(self:Trainer,
     raise TrionyxError(f"expected a finite loss and gradient, found loss {got['loss']} and gradient norm {got['grad_norm']} at step {self.step}, whose data are "
                        f"{json.dumps(self.data.record(self.step))}. The weights are as before this step. Look at these documents, or lower the learning rate.")
 
-# %% ../nbs/08_train.ipynb #0024b053
+# %% ../nbs/08_train.ipynb #02a92dc4
 @patch
 def fit(self:Trainer):
     "Train up to `steps`, or until some rank wants to stop"
@@ -105,6 +105,7 @@ def fit(self:Trainer):
         for cb in self.cbs: cb.after_step(self)
     return self
 
+# %% ../nbs/08_train.ipynb #d664c224
 @patch
 def one_step(self:Trainer) -> dict: # As from `backward`
     "Gradients, the check, the update"
@@ -116,20 +117,22 @@ def one_step(self:Trainer) -> dict: # As from `backward`
     self.step += 1
     return got
 
+# %% ../nbs/08_train.ipynb #90f6c28d
 class Callback:
     "Something that happens beside training; both methods may be left out"
-    def before_fit(self, t):
+    def before_fit(self, t): # The trainer
         "Called once, when training starts or goes on"
-    def after_step(self, t):
+    def after_step(self, t): # The trainer
         "Called after each step; `t.step` steps are done"
 
-# %% ../nbs/08_train.ipynb #9fee9f2f
+# %% ../nbs/08_train.ipynb #cf880bfc
 def _save_tensors(ts, path):
     "Write tensors, with a full disk reported as such"
     try: save_file({k: v.contiguous() for k,v in ts.items()}, path)
     except SafetensorError as e:
         raise OSError(28, 'No space left on device', str(path)) if 'code: 28' in str(e) else e
 
+# %% ../nbs/08_train.ipynb #f15952be
 def save_checkpoint(
     folder,   # The run's folder
     step:int, # Steps done
@@ -155,7 +158,7 @@ def checkpoints(
     "Checkpoint folders, oldest first"
     return sorted((Path(folder)/'ckpt').glob('step-*'))
 
-# %% ../nbs/08_train.ipynb #4bfb136b
+# %% ../nbs/08_train.ipynb #8ca91f76
 def load_checkpoint(
     path,     # A `step-NNNNNN` folder
     model,    # Takes the weights
@@ -169,6 +172,7 @@ def load_checkpoint(
     if opt is not None: opt.load_state_dict(dict(tensors=load_file(path/'optim.safetensors'), step=st['optim_step']))
     return st['step']
 
+# %% ../nbs/08_train.ipynb #668dc1bc
 def latest_checkpoint(
     folder # The run's folder
 ) -> Path|None: # None where there is none
@@ -178,26 +182,26 @@ def latest_checkpoint(
         except TrionyxError as e: log0(f'passed over: {e}')
         else: return p
 
-# %% ../nbs/08_train.ipynb #395fe5a6
+# %% ../nbs/08_train.ipynb #2fb05ea0
 class Logs(Callback):
     "`metrics.jsonl` and `ledger/ledger.jsonl`, written by rank 0"
     def __init__(self,
         folder # The run's folder
     ):
         self.metrics,self.ledger = StepLog(Path(folder)/'metrics.jsonl'),Path(folder)/'ledger'
-    def before_fit(self, t):
+    def before_fit(self, t): # The trainer
         "Drop what was logged after the step from which the run goes on"
         if not t.world.main: return
         self.ledger = Ledger(self.ledger, t.data.plan)
         self.metrics.cut(t.step)
         self.ledger.truncate(t.step)
-    def after_step(self, t):
+    def after_step(self, t): # The trainer
         "One line each"
         if not t.world.main: return
         self.metrics.append({k: round(v, 6) for k,v in t.last.items()})
         self.ledger.append(t.data.record(t.step-1))
 
-# %% ../nbs/08_train.ipynb #dafc4226
+# %% ../nbs/08_train.ipynb #493bb7b2
 def duration(
     secs:float # Seconds
 ) -> str:
@@ -206,12 +210,13 @@ def duration(
     h,m = divmod(m, 60)
     return f'{h}h{m:02}m' if h else f'{m}m{s:02}s' if m else f'{s}s'
 
+# %% ../nbs/08_train.ipynb #cbeb7660
 class Progress(Callback):
     "A line now and then: loss, bits per byte, rate, tokens a second, time left"
     def __init__(self,
         every:float=10. # Seconds between lines
     ): self.every,self.shown,self.times = every,0.,[]
-    def after_step(self, t):
+    def after_step(self, t): # The trainer
         "Print when it is time"
         now = time.perf_counter()
         self.times = [*self.times[-20:], now]
@@ -221,7 +226,7 @@ class Progress(Callback):
         log0(f"step {t.step:,}/{t.steps:,} | loss {o['loss']:.3f} | bpb {o['bpb']:.3f} | lr x{o['lr']:.2f} | "
              f"{t.data.tokens_per_step/secs:,.0f} tok/s | {duration((t.steps-t.step)*secs)} left")
 
-# %% ../nbs/08_train.ipynb #c5af1b2e
+# %% ../nbs/08_train.ipynb #77554d93
 class Evaluate(Callback):
     "Calls `fn(model)` every so many steps and at both ends; the result goes to the metrics"
     def __init__(self,
@@ -229,23 +234,23 @@ class Evaluate(Callback):
         every:int,# Steps between evaluations; 0: only at both ends
         log:StepLog # Where results go
     ): self.fn,self.every,self.log = fn,every,log
-    def due(self, t):
+    def due(self, t): # The trainer
         "Is this a step at which to evaluate?"
         return t.step in (0, t.steps) or (self.every and t.step%self.every==0)
-    def before_fit(self, t):
+    def before_fit(self, t): # The trainer
         "The first evaluation, or one that a kill prevented"
         if self.due(t) and not any(o['step']==t.step and 'val_bpb' in o for o in self.log.read()): self.run(t)
-    def after_step(self, t):
+    def after_step(self, t): # The trainer
         "Evaluate when due"
         if self.due(t): self.run(t)
-    def run(self, t):
+    def run(self, t): # The trainer
         "Evaluate now"
         t0 = time.perf_counter()
         res = self.fn(t.model)
         if t.world.main: self.log.append(dict(step=t.step, **res, eval_secs=round(time.perf_counter()-t0, 2)))
         log0(f"step {t.step:,}/{t.steps:,} | held-out bpb {res['val_bpb']:.4f} ({time.perf_counter()-t0:.1f}s)")
 
-# %% ../nbs/08_train.ipynb #11a1589f
+# %% ../nbs/08_train.ipynb #7610e9ae
 class Save(Callback):
     "A checkpoint every `secs` seconds, at the end, and when training is to stop"
     def __init__(self,
@@ -253,14 +258,17 @@ class Save(Callback):
         secs:float=600, # Seconds between checkpoints
         keep:int=2      # Newest checkpoints to keep
     ): self.folder,self.secs,self.keep,self.at = folder,secs,keep,time.monotonic()
-    def before_fit(self, t): self.at = time.monotonic()
-    def after_step(self, t):
+    def before_fit(self, t): # The trainer
+        "Start the clock"
+        self.at = time.monotonic()
+    def after_step(self, t): # The trainer
         "Save where due; the wish of rank 0 is carried out by all at the next step"
         if t.saving or t.stopping or t.step==t.steps:
             save_checkpoint(self.folder, t.step, t.model, t.opt, 1 if t.step==t.steps else self.keep)
             t.ask_save,self.at = False,time.monotonic()
         if t.world.main and time.monotonic()-self.at > self.secs: t.ask_save = True
 
+# %% ../nbs/08_train.ipynb #0f9ef632
 @contextmanager
 def stop_on_signal(
     t:Trainer # Asked to stop
