@@ -259,7 +259,7 @@ def held_out_chats(
         return dict(val_bpb=round(float(a/b/np.log(2)), 5), val_bpb_by_source=bpb)
     return fn
 
-# %% ../nbs/11_sft.ipynb #b5651979
+# %% ../nbs/11_sft.ipynb #b7d0c143
 @delegates(run_options)
 def sft(
     run:str,                # Run to start from
@@ -270,7 +270,7 @@ def sft(
     long:str='refuse',      # Conversations longer than the context: refuse, truncate, drop
     batch:float=None,       # Tokens per optimizer step, over all ranks; as in pretraining if left out
     steps:int=None,         # Optimizer steps; one pass if left out
-    rate:float=0.5,         # Factor of the learning rates of pretraining
+    rate:float=1.,          # Factor of the learning rates of pretraining
     seed:int=0,             # Of the order
     **kwargs
 ):
