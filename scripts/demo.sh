@@ -14,7 +14,7 @@ letter='Write an FOI request to TfL about biscuits'
 
 # Stages, and the seconds each took where the demo was made (LOG.md); the rest is scaled by the pace of this machine.
 names=(requests documents tokenizer tokens pretrain fine-tune bench report)
-nominal=(3 30 8 10 170 185 15 20)
+nominal=(3 12 4 6 180 165 12 8)
 began=$SECONDS stage=-1 done_nominal=0 spent=0
 next() { # announce the next stage, with the time left
     [ $stage -lt 0 ] || { local took=$((SECONDS-at)); [ $took -lt 3 ] || { spent=$((spent+took)); done_nominal=$((done_nominal+nominal[stage])); }; }
@@ -35,7 +35,7 @@ python scripts/tokenizer.py --name demo --vocab 4096
 next 'documents as tokens, with a held-out part of each source'
 python scripts/prepare.py --name demo --stage tokens
 next 'a GPT of 4 layers learns to continue text'
-python scripts/pretrain.py --name demo --depth 4 --seq 512 --batch 4096 --steps 500 --repeat foi=10 \
+python scripts/pretrain.py --name demo --depth 4 --seq 512 --batch 4096 --steps 600 --repeat foi=10 \
     --eval-every 200 --eval-tokens 60000 --save-secs 15
 next 'it learns to answer with a letter'
 python scripts/sft.py demo --foi 9000 --batch 4096 --steps 550 --eval-every 275 --save-secs 15
