@@ -147,7 +147,7 @@ def read_json(
     if miss := [k for k in need if k not in obj]: raise TrionyxError(f'expected {", ".join(miss)} in {path}, found only {", ".join(obj)}. {mend}')
     return obj
 
-# %% ../nbs/00_core.ipynb #74338795
+# %% ../nbs/00_core.ipynb #8dd51f91
 class StepLog:
     "Append-only JSONL file whose records carry a `step`"
     def __init__(self, path): self.path = Path(path)
@@ -160,12 +160,17 @@ class StepLog:
 
     def append(self, rec:dict): # Must hold `step`
         "Write one record"
-        with open(self.path, 'ab') as f: f.write(json.dumps(rec, ensure_ascii=False).encode()+b'\n')
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, 'ab') as f: f.write(self.line(rec))
 
     def cut(self, step:int): # The last step to keep
         "Drop a torn last line and all records after `step`"
-        recs = [o for o in self.read() if o['step']<=step]
-        atomic_write(self.path, ''.join(json.dumps(o, ensure_ascii=False)+'\n' for o in recs))
+        atomic_write(self.path, b''.join(self.line(o) for o in self.read() if o['step']<=step))
+
+    @staticmethod
+    def line(rec:dict) -> bytes: # A record
+        "As it stands in the file"
+        return json.dumps(rec, ensure_ascii=False, separators=(',', ':')).encode()+b'\n'
 
 # %% ../nbs/00_core.ipynb #53ef8d7e
 def sha256(
