@@ -6,7 +6,7 @@
 __all__ = ['PACKINGS', 'Reader', 'Stream', 'best_fit', 'BestFit', 'Rows', 'accum_steps', 'find_rows', 'PretrainData',
            'val_batches', 'Ledger']
 
-# %% ../nbs/04_loader.ipynb #f040eacf
+# %% ../nbs/04_loader.ipynb #5b824a2c
 import json
 from array import array
 from bisect import bisect_right, insort
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from numpy.lib.stride_tricks import sliding_window_view
-from .core import TrionyxError, atomic_write, read_json, sha256, write_json
+from .core import StepLog, TrionyxError, read_json, sha256, write_json
 from .mix import Mix
 from .order import Due, Order, numbers
 
@@ -290,40 +290,15 @@ def val_batches(
     x,y = [torch.from_numpy(np.pad(o, (0, pad), constant_values=v)).view(-1, seq) for o,v in ((t[:-1], 0), (t[1:], -1))]
     yield from zip(x.split(bs), y.split(bs))
 
-# %% ../nbs/04_loader.ipynb #951de448
-class Ledger:
+# %% ../nbs/04_loader.ipynb #5ccf8ad7
+class Ledger(StepLog):
     "What every step of a run has seen: `ledger.jsonl`, and the plan beside it"
     def __init__(self,
         folder,        # `ledger/` of a run
         plan:dict=None # As `PretrainData.plan` gives it; written at the start of a run
     ):
-        self.path = Path(folder)/'ledger.jsonl'
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(Path(folder)/'ledger.jsonl')
         if plan is not None: write_json(self.path.with_name('plan.json'), dict(sources=plan))
-    def append(self,
-        rec:dict # One step's `record`
-    ):
-        "Write a step down at once"
-        with self.path.open('ab') as f: f.write(_line(rec))
-
-def _line(rec): return json.dumps(rec, separators=(',', ':')).encode()+b'\n'
-
-# %% ../nbs/04_loader.ipynb #463bb028
-@patch
-def records(self:Ledger) -> list[dict]:
-    "All steps, without a torn last line; raises where a whole line is damaged"
-    ls = self.path.read_bytes().split(b'\n')[:-1] if self.path.exists() else []
-    try: return [json.loads(l) for l in ls]
-    except ValueError:
-        raise TrionyxError(f'expected JSON in every line of {self.path}, found other bytes. Restore a copy.') from None
-
-# %% ../nbs/04_loader.ipynb #047398c9
-@patch
-def truncate(self:Ledger,
-    step:int # First step to forget
-):
-    "Keep the steps before `step`, and no torn line"
-    atomic_write(self.path, b''.join(_line(o) for o in self.records() if o['step']<step))
 
 # %% ../nbs/04_loader.ipynb #735c5be7
 @patch(as_prop=True)
@@ -333,13 +308,13 @@ def plan(self:PretrainData) -> dict: # Per source: share, tokens (of one pass), 
     return {k: dict(share=float(p), tokens=int(n.sum()), licenses=man[k]['train']['licenses'])
             for k,p,n in zip(due.names, due.shares, due.lens)}
 
-# %% ../nbs/04_loader.ipynb #48d77f2f
+# %% ../nbs/04_loader.ipynb #b74dac10
 @patch
 def summary(self:Ledger): # DataFrame, A row per source: tokens, share, planned, epochs, licenses
     "What a run has trained on, counted from its steps, beside its plan"
     import pandas as pd
     got = Counter()
-    for o in self.records(): got.update(o['tokens'])
+    for o in self.read(): got.update(o['tokens'])
     plan = read_json(self.path.with_name('plan.json'), need=['sources'])['sources']
     n = max(sum(got[k] for k in plan), 1)
     rows = [dict(tokens=got[k], share=got[k]/n, planned=v['share'], epochs=got[k]/v['tokens'],
