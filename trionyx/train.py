@@ -182,7 +182,7 @@ def latest_checkpoint(
         except TrionyxError as e: log0(f'passed over: {e}')
         else: return p
 
-# %% ../nbs/08_train.ipynb #2fb05ea0
+# %% ../nbs/08_train.ipynb #abf8d8c9
 class Logs(Callback):
     "`metrics.jsonl` and `ledger/ledger.jsonl`, written by rank 0"
     def __init__(self,
@@ -194,7 +194,7 @@ class Logs(Callback):
         if not t.world.main: return
         self.ledger = Ledger(self.ledger, t.data.plan)
         self.metrics.cut(t.step)
-        self.ledger.truncate(t.step)
+        self.ledger.cut(t.step-1)
     def after_step(self, t): # The trainer
         "One line each"
         if not t.world.main: return
