@@ -84,9 +84,11 @@ def test_two_ranks_equal_one(home):
     assert max(abs(x-y) for x,y in zip(*losses))<1e-3
 
 def test_from_run_to_letter(home):
-    run(home, 'sft', 'whole', '--name', 'chat', '--foi', 60, '--steps', 4, '--batch', 512, '--micro', 4, '--long', 'truncate')
-    assert 'already trained' in run(home, 'sft', 'whole', '--name', 'chat', '--foi', 60, '--steps', 4, '--batch', 512, '--micro', 4, '--long', 'truncate')
-    run(home, 'bench', 'whole', '--what', 'bpb', '--docs', 5)
+    run(home, 'pretrain', '--name', 'base', '--data', 'd', *'--depth 2 --seq 192 --batch 768 --micro 4 --steps 4 --eval-tokens 2000 --dtype float32'.split())
+    tune = ['sft', 'base', '--name', 'chat', *'--foi 60 --steps 4 --batch 768 --micro 4 --long truncate'.split()]
+    run(home, *tune)
+    assert 'already trained' in run(home, *tune)
+    run(home, 'bench', 'base', '--what', 'bpb', '--docs', 5)
     run(home, 'bench', 'chat', '--what', 'foi', '--letters', 2)
     run(home, 'report', 'chat')
     page = (home/'runs/chat/report/index.html').read_text()
