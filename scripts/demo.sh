@@ -1,13 +1,23 @@
 #!/usr/bin/env bash
 # Train a small Trionyx on this machine, from nothing: about ten minutes on two cores, no GPU, no download but the packages.
 #   bash scripts/demo.sh                         the demo
-#   bash scripts/demo.sh --data notes=my.jsonl   with documents of your own beside it (also a folder, parquet, .gz, .zst)
+#   bash scripts/demo.sh --data notes=my.jsonl --license CC0-1.0
+#       with documents of your own beside it (also a folder, parquet, .gz, .zst); the licence is for records that name none
 # Stop it anywhere (Ctrl-C, or worse) and start it again: it goes on. Everything is written under runs/, or $TRIONYX_HOME.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh || exit 1
-case "${1:-}" in -h|--help) sed -n '2,5s/^# *//p' "$0"; exit;; esac
-[ $# -eq 0 ] || [ "$1" = --data ] && [ $# -ne 1 ] || { echo "demo.sh: expected --data FILE or nothing, found $*" >&2; exit 2; }
+case "${1:-}" in -h|--help) sed -n '2,6s/^# *//p' "$0"; exit;; esac
+own='' license=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --data) own=${2:-} ;;
+        --license) license=(--license "${2:-}") ;;
+        *) own='' license=() ;;
+    esac
+    [ $# -ge 2 ] && [ -n "$own${license[*]-}" ] || { echo "demo.sh: expected --data FILE and --license NAME, or nothing, found $*. See --help." >&2; exit 2; }
+    shift 2
+done
 export TRIONYX_HOME=${TRIONYX_HOME:-runs}
 foi=$TRIONYX_HOME/data/demo-foi.jsonl
 letter='Write an FOI request to TfL about biscuits'
@@ -29,7 +39,7 @@ next() { # announce the next stage, with the time left
 next 'FOI requests made from topics and authorities, to read in pretraining'
 [ -s "$foi" ] || python scripts/foi.py --kind docs --n 4000 --out "$foi"
 next 'the documentation of the installed Python packages, cleaned, without duplicates'
-python scripts/prepare.py --name demo --packages --data "foi=$foi${2:+,$2}" --held-out 0.02 --stage docs
+python scripts/prepare.py --name demo --packages --data "foi=$foi${own:+,$own}" ${license[@]+"${license[@]}"} --held-out 0.02 --stage docs
 next 'a vocabulary of 4,096 tokens, learned from these documents'
 python scripts/tokenizer.py --name demo --vocab 4096
 next 'documents as tokens, with a held-out part of each source'

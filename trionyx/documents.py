@@ -124,7 +124,7 @@ def first_of(
     "The first of these fields that is filled, or None"
     return next((o for k in keys if (o := field(row, k)) not in (None, '')), None)
 
-# %% ../nbs/02b_documents.ipynb #751ed073
+# %% ../nbs/02b_documents.ipynb #6b581f12
 def record(
     row:dict,           # What was read
     where:str,          # Where, for errors
@@ -139,7 +139,7 @@ def record(
         found = 'nothing' if text is None else type(text).__name__
         raise TrionyxError(f'expected a text in the field {text_key!r} of {where}, found {found} (fields: {", ".join(row)}). Name the field with text_key.')
     license = first_of(row, *([license_key] if license_key else ['license', 'metadata.license'])) or license
-    if not license: raise TrionyxError(f'expected a licence in {where}, found none. If you know it, name one for the whole source.')
+    if not license: raise TrionyxError(f'expected a licence in {where}, found none. If you know it, name one for the whole source, with --license.')
     res = dict(id=str(row.get('id', where)), text=text, source=source or str(row.get('source', 'unknown')), license=str(license))
     return res | dict(url=str(url)) if url else res
 
