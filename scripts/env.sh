@@ -70,6 +70,15 @@ trionyx_install() {
     trionyx_say "environment ready"
 }
 
+# A package apart from the others, as trionyx_extra ray==2.60.0: in .venv/extra/ray, for PYTHONPATH; the demo reads what is in .venv itself.
+trionyx_extra() {
+    local to="$trionyx_root/.venv/extra/${1%%==*}"
+    [ "$(cat "$to/stamp" 2>/dev/null)" != "$1" ] || return 0
+    rm -rf "$to"
+    python -m pip install -q --disable-pip-version-check --no-input --progress-bar off --target "$to" "$1" -c "$trionyx_root/constraints.txt" >"$trionyx_root/.venv/extra.log" 2>&1 &&
+        printf '%s' "$1" > "$to/stamp" || { rm -rf "$to"; trionyx_say "could not install $1; see .venv/extra.log"; return 1; }
+}
+
 trionyx_env() {
     local rc=0
     if ! trionyx_ready; then

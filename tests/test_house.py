@@ -65,7 +65,7 @@ def test_metadata_of_the_build(tmp_path):
     code = "import runpy, setuptools, json; setuptools.setup = lambda **kw: print(json.dumps(kw)); runpy.run_path('setup.py')"
     kw = json.loads(run(sys.executable, '-c', code, cwd=root).stdout)
     assert (kw['name'], kw['version'], kw['python_requires']) == ('trionyx', s['version'], '>=3.11')
-    assert kw['install_requires']==reqs and kw['extras_require']=={'dev': dev} and kw['entry_points']=={'nbdev': ['trionyx = trionyx._modidx:d']}
+    assert kw['install_requires']==reqs and kw['extras_require']=={'dev': dev, **{k: s[f'{k}_requirements'].split() for k in ('lang', 'ray')}} and kw['entry_points']=={'nbdev': ['trionyx = trionyx._modidx:d']}
     proj = tomllib.loads((root/'pyproject.toml').read_text())['project']
     assert proj['license']=='Apache-2.0' and proj['name']==s['lib_name']
     assert {'version', 'dependencies', 'optional-dependencies', 'requires-python', 'entry-points'} <= set(proj['dynamic'])
