@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ANSWERS', 'FORM', 'fill', 'phrases', 'say', 'draw_period', 'draw_prompt', 'draw_items', 'spread_period',
-           'draw_letter', 'Request', 'draw_request', 'draw_pair', 'requests', 'foi_docs', 'foi', 'items_in',
+           'draw_letter', 'Request', 'draw_request', 'draw_pair', 'requests', 'foi_docs', 'foi_rows', 'foi', 'items_in',
            'opening_of', 'addressed', 'on_topic', 'numbered', 'specific', 'bounded', 'right_law', 'unrepeated',
            'right_length', 'closed', 'finished', 'check_letter', 'score']
 
@@ -171,21 +171,34 @@ def foi_docs(
         text = f'Request to {r.authority.full}: {r.topic}\n\n{r.letter}\n'
         yield dict(id=f'foi-{seed}-{i:06}', text=text, source='foi', license='Apache-2.0 (generated)')
 
-# %% ../nbs/10_foi.ipynb #8e1e7610
+# %% ../nbs/10_foi.ipynb #52ce6414
+def foi_rows(
+    n:int,    # How many requests
+    kind:str, # As in `foi`
+    split:str,# 'train', 'held_out' or 'all'
+    seed:int  # Another seed, another stream
+) -> Iterator[dict]:
+    "What `foi` writes, a row a line; prompts that come twice are written once"
+    if kind=='docs': return foi_docs(n, seed)
+    rs = requests(n, seed, split)
+    if kind=='prompts': return (dict(prompt=o) for o in dict.fromkeys(r.prompt for r in rs))
+    return (dict(messages=r.messages, authority=r.authority.name, topic=r.topic.name) for r in rs)
+
+# %% ../nbs/10_foi.ipynb #c2c9bac2
 def foi(
     n:int=3000,         # How many requests
     out:str='',         # JSONL file; `data/foi-KIND.jsonl` in the home folder if empty
-    kind:str='chat',    # 'chat': prompt and letter as `messages`; 'docs': documents for pretraining
-    split:str='train',  # 'train', 'held_out' or 'all'; documents are always of 'train'
+    kind:str='chat',    # 'chat': prompt and letter as `messages`; 'docs': documents for pretraining; 'prompts': prompts alone
+    split:str='',       # 'train', 'held_out' or 'all'; empty: 'held_out' for prompts, else 'train'. Documents are always of 'train'
     seed:int=0          # Another seed, another stream
 ) -> Path:              # The file
     "Write generated FOI requests as JSON lines"
-    if kind not in ('chat','docs'): raise TrionyxError(f"expected kind 'chat' or 'docs', found '{kind}'. Choose one of the two.")
+    if kind not in ('chat','docs','prompts'): raise TrionyxError(f"expected kind 'chat', 'docs' or 'prompts', found '{kind}'. Choose one of the three.")
+    split = split or ('held_out' if kind=='prompts' else 'train')
     if n < 1: raise TrionyxError(f'expected n of 1 or more requests, found {n}. Raise --n.')
     if kind=='docs' and split!='train': raise TrionyxError(f"expected split 'train' for documents, found '{split}'. Leave --split out, or use --kind chat.")
-    rows = foi_docs(n, seed) if kind=='docs' else (dict(messages=r.messages, authority=r.authority.name, topic=r.topic.name) for r in requests(n, seed, split))
     path = Path(out or home()/'data'/f'foi-{kind}.jsonl')
-    atomic_write(path, ''.join(json.dumps(o, ensure_ascii=False)+'\n' for o in rows))
+    atomic_write(path, ''.join(json.dumps(o, ensure_ascii=False)+'\n' for o in foi_rows(n, kind, split, seed)))
     log0(f'{n:,} requests ({kind}, {split}) in {path}')
     return path
 
