@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ENDS', 'CONTROL', 'WORDS', 'CLEANERS', 'P', 'BLOCK', 'LEAST', 'RUN', 'tidy', 'symbol_share', 'repeat_share',
            'language_of', 'fault', 'cleaner', 'content_hash', 'held_out', 'letters', 'ascii_letters', 'plain', 'powers',
-           'stir', 'block_words', 'cuts', 'words', 'grams', 'task_name', 'strings', 'eval_files', 'eval_tasks', 'runs',
-           'Known', 'within', 'known']
+           'stir', 'block_words', 'cuts', 'words', 'grams', 'task_name', 'strings', 'eval_files', 'eval_tasks', 'both',
+           'runs', 'Sieve', 'Known', 'known']
 
 # %% ../nbs/02c_cleaning.ipynb #670c972f
 import hashlib, re, unicodedata
@@ -144,7 +144,7 @@ def stir(
     h = (h^(h>>np.uint64(32)))*np.uint64(0xD6E8FEB86659FD93)
     return h^(h>>np.uint64(32))
 
-# %% ../nbs/02c_cleaning.ipynb #50470639
+# %% ../nbs/02c_cleaning.ipynb #5981f916
 def block_words(
     c:np.ndarray # At most `BLOCK` characters, as from `plain`; a word ends with a 0
 ) -> np.ndarray: # uint64, one for each word
@@ -155,7 +155,8 @@ def block_words(
     inside = c!=0
     ends = np.flatnonzero(inside[:-1]>inside[1:])
     s = s.cumsum()[ends]
-    return stir(np.diff(s, prepend=np.uint64(0))*down[ends])
+    s[1:] -= s[:-1].copy()
+    return stir(s*down[ends])
 
 # %% ../nbs/02c_cleaning.ipynb #8f8762e0
 def cuts(
@@ -222,58 +223,86 @@ def eval_tasks(
     "Every string of evaluation data, by task"
     return {k: (s for p in v for _,row in rows(p) for s in strings(row)) for k,v in eval_files(where).items()}
 
-# %% ../nbs/02c_cleaning.ipynb #7a54392b
+# %% ../nbs/02c_cleaning.ipynb #570a470a
 LEAST,RUN = 8,13
 
-def runs(
+def both(
     text:str # An evaluation text
-) -> list:   # Of (2, runs) uint64: first eight words, and all words of each run
-    "Runs of 13 words in `text` with its punctuation as space, and without it; one run where it has 8 to 12 words"
-    res,bare = [],re.sub(r'[^\w\s]|_', '', text)
-    for o in {text, bare}:
-        ws = words(o)
-        g = grams(ws, min(RUN, len(ws))) if len(ws)>=LEAST else ws[:0]
-        res.append(np.stack([grams(ws, LEAST)[:len(g)], g]))
-    return res
+) -> list:   # Of one or two arrays as from `words`
+    "Words of a text with its punctuation read as space, and with its punctuation deleted, where that differs"
+    bare = re.sub(r'[^\w\s]|_', '', text)
+    return [words(o) for o in {text, bare}] if len(bare)>=2*LEAST-1 else []
 
-# %% ../nbs/02c_cleaning.ipynb #6a757c73
+# %% ../nbs/02c_cleaning.ipynb #f574232e
+def runs(
+    texts # Lists of words, each as from `words`
+) -> np.ndarray: # (2, runs) uint64: hashes of the first eight words, and of all words of each run
+    "Runs of 13 words in texts; one run where a text has 8 to 12 words"
+    ts = [o for o in texts if len(o)>=LEAST]
+    if not ts: return np.zeros((2,0), np.uint64)
+    ws,lens = np.concatenate(ts),np.array([*map(len, ts)])
+    n = np.repeat(np.minimum(lens, RUN), lens)
+    n[np.arange(len(ws))+n > np.repeat(lens.cumsum(), lens)] = 0
+    res = np.zeros((2, len(ws)), np.uint64)
+    for m in range(LEAST, RUN+1):
+        at = np.flatnonzero(n==m)
+        res[:,at] = grams(ws, LEAST)[at],grams(ws, m)[at]
+    return res[:,n>0]
+
+# %% ../nbs/02c_cleaning.ipynb #ea0b3d34
+class Sieve:
+    "Finds which of many numbers are known: a filter of bits first, then a search"
+    def __init__(self,
+        known:np.ndarray # uint64, spread evenly as hashes are
+    ):
+        self.known = np.sort(known)
+        self.shift = np.uint64(64-max(16, (16*len(known)).bit_length()))
+        self.bits = np.zeros(1<<(61-int(self.shift)), np.uint8)
+        for h in (self.known, stir(self.known)): np.bitwise_or.at(self.bits, *self._place(h))
+    def _place(self, h):
+        "Byte and bit of a hash in the filter"
+        i = h>>self.shift
+        return (i>>np.uint64(3)).view(np.int64), np.uint8(1)<<(i.astype(np.uint8)&np.uint8(7))
+    def _passes(self, h):
+        "Numbers of the hashes whose bit is set"
+        at,bit = self._place(h)
+        return np.flatnonzero(self.bits[at] & bit)
+    def __call__(self,
+        x:np.ndarray # uint64
+    ) -> np.ndarray: # int64
+        "Places in `x` where a known number stands"
+        at = self._passes(x)
+        if len(at): at = at[self._passes(stir(x[at]))]
+        if not len(at): return at
+        return at[self.known[np.searchsorted(self.known, x[at]) % len(self.known)]==x[at]]
+
+# %% ../nbs/02c_cleaning.ipynb #1d0cb605
 class Known:
     "Runs of words in evaluation data, and the tasks they belong to"
     def __init__(self,
         tasks:dict # Task -> its texts
     ):
-        self.tasks,self.short,found = tuple(tasks),{},[np.zeros((3,0), np.uint64)]
-        for i,(k,texts) in enumerate(tasks.items()):
-            rs = [runs(o) for o in set(texts)]
-            self.short[k] = sum(not any(r.shape[1] for r in o) for o in rs)
-            rs = np.concatenate([found[0][:2], *(r for o in rs for r in o)], 1)
-            found.append(np.unique(np.vstack([rs, np.full(rs.shape[1], i, np.uint64)]), axis=1))
-        first,self.runs,self.task = np.concatenate(found, 1)
+        self.tasks,self.short,found = tuple(tasks),{},[np.zeros((2,0), np.uint64)]
+        for k,texts in tasks.items():
+            forms = [both(o) for o in set(texts)]
+            self.short[k] = sum(not any(len(w)>=LEAST for w in o) for o in forms)
+            rs = runs(w for o in forms for w in o)
+            found.append(rs[:,np.unique(rs[1], return_index=True)[1]])
+        first,self.runs = np.concatenate(found, 1)
+        self.task = np.repeat(np.arange(len(found), dtype=np.uint16), [o.shape[1] for o in found]) - np.uint16(1)
         order = np.argsort(self.runs, kind='stable')
-        self.runs,self.task,self.first = self.runs[order],self.task[order].astype(np.uint16),np.unique(first)
-        bits = max(16, int(len(self.first)*16).bit_length())
-        self.shift,self.maybe = np.uint64(64-bits),np.zeros(1<<bits, bool)
-        self.maybe[(self.first>>self.shift).astype(np.intp)] = True
+        self.runs,self.task,self.sieve = self.runs[order],self.task[order],Sieve(first)
 
-# %% ../nbs/02c_cleaning.ipynb #d9381730
-def within(
-    x:np.ndarray,    # Any values
-    among:np.ndarray # Sorted
-) -> np.ndarray:     # bool, as long as `x`
-    "Which values of `x` occur in `among`; `np.isin` would sort both each time"
-    return among[np.searchsorted(among, x) % max(1, len(among))]==x if len(among) else np.zeros(len(x), bool)
-
-# %% ../nbs/02c_cleaning.ipynb #1d7793c2
+# %% ../nbs/02c_cleaning.ipynb #e415f1bb
 @patch
 def hits(self:Known,
-    ws:np.ndarray # As from `words`
+    ws:np.ndarray # (words,) uint64, as from `words`
 ) -> tuple:       # Names of tasks; empty if there is none
     "Tasks that share a run of words with a document"
-    g = grams(ws, LEAST)
-    at = np.flatnonzero(self.maybe[(g>>self.shift).view(np.int64)])
-    if not len(at) or not len(at := at[within(g[at], self.first)]): return ()
-    found = np.concatenate([r[at[at<len(r)]] for n in range(LEAST, RUN+1) for r in [grams(ws, n)]])
-    i,j = (np.searchsorted(self.runs, np.unique(found), o) for o in ('left','right'))
+    at = self.sieve(grams(ws, LEAST))
+    if not len(at): return ()
+    found = np.unique(np.concatenate([g[at[at<len(g)]] for n in range(LEAST, RUN+1) for g in [grams(ws, n)]]))
+    i,j = (np.searchsorted(self.runs, found, o) for o in ('left','right'))
     return tuple(self.tasks[o] for o in sorted({t for i,j in zip(i[i<j], j[i<j]) for t in self.task[i:j]}))
 
 # %% ../nbs/02c_cleaning.ipynb #c51b57f9

@@ -42,14 +42,14 @@ def first_of_each(
     keep[np.unique(hashes, return_index=True)[1]] = True
     return keep
 
-# %% ../nbs/02d_near.ipynb #c0ea3fcc
+# %% ../nbs/02d_near.ipynb #71f5fc89
 def equal_pairs(
     keys:np.ndarray # (documents,) uint64; 0: no key
 ) -> tuple:         # Two arrays of document numbers
     "Each document whose key occurs elsewhere too, beside the first one that has it"
     s = np.sort(keys)
     many = s[1:][(s[1:]==s[:-1]) & (s[1:]!=0)]
-    many = many[np.diff(many, prepend=np.uint64(0))!=0]
+    many = many[np.append(True, many[1:]!=many[:-1])[:len(many)]]
     if not len(many): return np.zeros((2,0), np.int64)
     at = np.searchsorted(many, keys)
     at[at==len(many)] = 0
