@@ -11,10 +11,10 @@ prose = 'It is a truth universally acknowledged, that a single man in possession
 
 @pytest.fixture(scope='module')
 def inputs(tmp_path_factory):
-    "Six files that share documents, equal ones and similar ones, and a tokenizer"
+    "Two files that share documents, equal ones and similar ones, and a tokenizer"
     d = tmp_path_factory.mktemp('in')
-    for k in range(6):
-        rows = [dict(id=f'{k}-{i}', text=' '.join(f'w{(i+k*5)*j%997}' for j in range(1, 120))+(' end' if k%2 else ''), license='MIT') for i in range(20)]
+    for k in range(2):
+        rows = [dict(id=f'{k}-{i}', text=' '.join(f'w{(i+k*5)*j%997}' for j in range(1, 120))+(' end' if k and i%3 else ''), license='MIT') for i in range(20)]
         (d/f's{k}.jsonl').write_text(''.join(json.dumps(o)+'\n' for o in rows))
     train_tokenizer([prose], 300).save(d/'tok')
     return d

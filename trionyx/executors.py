@@ -100,7 +100,7 @@ def run_local(
     if ex.workers>1: multiprocess.set_forkserver_preload(sorted({getattr(o, 'func', o).__module__ for o in steps}))
     ex.run()
 
-# %% ../nbs/02e_executors.ipynb #60882662
+# %% ../nbs/02e_executors.ipynb #1f9820ca
 def run_ray(
     steps:list,        # datatrove steps
     tasks:int,         # How many
@@ -115,9 +115,8 @@ def run_ray(
     except ImportError: raise TrionyxError("expected the package ray for --executor ray, found none. Install it: pip install 'trionyx[ray]'") from None
     from datatrove.executor.ray import RayPipelineExecutor
     env = {k: v for k,v in os.environ.items() if k.startswith(('TRIONYX_', 'HF_', 'OMP_'))}
-    ray.init(address=address, runtime_env=dict(env_vars=env), log_to_driver=False, logging_level='ERROR', ignore_reinit_error=True)
-    try: prepared(RayPipelineExecutor(steps, tasks, workers or -1, logging_dir=str(folder), cpus_per_task=int(cpus), mem_per_cpu_gb=float(mem)/int(cpus))).run()
-    finally: ray.shutdown()
+    if not ray.is_initialized(): ray.init(address=address, runtime_env=dict(env_vars=env), log_to_driver=False, logging_level='ERROR')
+    prepared(RayPipelineExecutor(steps, tasks, workers or -1, logging_dir=str(folder), cpus_per_task=int(cpus), mem_per_cpu_gb=float(mem)/int(cpus))).run()
 
 # %% ../nbs/02e_executors.ipynb #d64a6119
 def in_queue(
