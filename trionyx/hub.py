@@ -65,7 +65,9 @@ def persist(
             if n>=tries: raise
             time.sleep(pause(max(n-1, 0), wait, e.after, random.random()))
 
-# %% ../nbs/02g_hub.ipynb #6db17611
+# %% ../nbs/02g_hub.ipynb #0edb74a9
+BUSY = 408, 425, 429, 500, 502, 503, 504
+
 def passing(
     e:Exception # From `huggingface_hub` or its HTTP client
 ) -> Exception: # `Passing`, or `e` itself
@@ -75,8 +77,6 @@ def passing(
     if r is not None and r.status_code in BUSY: return Passing(f'HTTP {r.status_code}', asked_wait(r.headers))
     known = r is not None or isinstance(e, (OfflineModeIsEnabled, ValueError))
     return e if known else Passing(f'no answer ({type(e).__name__})')
-
-BUSY = 408, 425, 429, 500, 502, 503, 504
 
 # %% ../nbs/02g_hub.ipynb #4fb510b4
 def listing(
@@ -216,7 +216,7 @@ def more(
         raise Passing(f'a broken connection ({type(e).__name__})', moved=part.exists() and part.stat().st_size>have) from None
     if (n := part.stat().st_size)<i.size: raise Passing(f'a file that ends after {n:,} bytes', moved=n>have)
 
-# %% ../nbs/02g_hub.ipynb #f12e2b62
+# %% ../nbs/02g_hub.ipynb #33c848d8
 def fetch(
     i:Input,      # Of kind 'hub'
     folder,       # Where raw files go
@@ -234,8 +234,8 @@ def fetch(
             if is_right(part, i): return part.replace(p)
             bad = f'expected {i.size:,} bytes with hash {i.sha[:12]}… as {what}, found {part.stat().st_size:,} with {hash_as(part, i.sha)[:12]}…'
             part.unlink()
-    except Passing as e: raise TrionyxError(f'expected {what}, found {e}. {part.stat().st_size if part.exists() else 0:,} of {i.size:,} bytes have arrived '
-        'and stay: the same command goes on from there.') from None
+    except (Passing, OSError) as e: raise TrionyxError(f'expected {what}, found {getattr(e, "strerror", None) or e}. {part.stat().st_size if part.exists() else 0:,} '
+        f'of {i.size:,} bytes have arrived and stay in {part}: mend it, and the same command goes on from there.') from None
     raise TrionyxError(f'{bad}, three times. Report it on the page of the data set, or leave the file out with `files`.')
 
 # %% ../nbs/02g_hub.ipynb #ea0df105

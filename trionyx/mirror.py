@@ -34,36 +34,42 @@ def tree(
         res.append(d | (dict(lfs=dict(oid=sha256(p), size=d['size'], pointerSize=134)) if p.suffix in ('.gz','.zst','.parquet') else {}))
     return res
 
-# %% ../nbs/02f_mirror.ipynb #97051590
+# %% ../nbs/02f_mirror.ipynb #5c559a28
 class MiniHub:
     "A local server in the form of the Hugging Face hub; while its context lasts, `HF_ENDPOINT` points to it"
     def __init__(self,
         folder,     # Its OWNER/NAME are data sets
-        fault=None, # `fault(path, n)`: what goes wrong at the n-th request (from 1) of `api/...` or OWNER/NAME/FILE: None, or a dict as in `Answer.part`
+        fault=None, # `fault(path, n)`: what goes wrong at the n-th request (from 1) of `api/...` or OWNER/NAME/FILE; None, or as in `part`
         host:str='127.0.0.1', # Who may connect: this machine; '0.0.0.0': all
         port:int=0  # 0: any free one
-    ): self.folder,self.fault,self.address,self.trees,self.asked = Path(folder),fault,(host, port),{},Counter()
+    ): self.folder,self.fault,self.address,self.trees,self.asked,self.sent = Path(folder),fault,(host, port),{},Counter(),Counter()
 
-    def files(self, name) -> dict:
+    def files(self,
+        name:str # OWNER/NAME
+    ) -> dict:
         "Files of a data set by path, as they were when first asked for; none if it does not exist"
         if name not in self.trees and (d := self.folder/name).is_dir(): self.trees[name] = {o['path']:o for o in tree(d)}
         return self.trees.get(name, {})
 
-    def commit(self, name) -> str:
-        "The only revision of a data set; it changes with any of its files"
+    def commit(self,
+        name:str # OWNER/NAME
+    ) -> str:
+        "The only revision of a data set: what OWNER/NAME.commit says, else a hash of its files"
+        if (p := self.folder/f'{name}.commit').exists(): return p.read_text().strip()
         return hashlib.sha1(json.dumps(self.files(name)).encode()).hexdigest()
 
-    def wrong(self, path) -> dict:
+    def wrong(self,
+        path:str # As `fault` gets it
+    ) -> dict:
         "What goes wrong with this request"
         self.asked[path] += 1
         return self.fault and self.fault(path, self.asked[path]) or {}
 
-# %% ../nbs/02f_mirror.ipynb #e5bd2aa3
+# %% ../nbs/02f_mirror.ipynb #b4469f5d
 class Answer(BaseHTTPRequestHandler):
     "One request to a `MiniHub`"
     protocol_version = 'HTTP/1.1'
-    def log_message(self, *_): "Say nothing"
-
+    def log_message(self, *args): "Say nothing on the terminal"
     def say(self,
         body=b'',       # Bytes, or what becomes JSON
         status:int=200, # HTTP status
@@ -76,47 +82,66 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command!='HEAD': self.wfile.write(body)
 
-    def part(self,
-        path:Path,  # A file
-        fault:dict, # `status`: refuse, with `after` as Retry-After; `html`: a page in its place; `cut`: hang up after so many bytes; `short`: the file ends so many bytes early; `flip`: the byte at this place is another
-        **headers   # As in `say`
-    ):
-        "Answer with a file, from the byte on that was asked for, or as `fault` says"
-        if self.refused(fault): return
-        size = path.stat().st_size-fault.get('short', 0)
-        start = int((re.fullmatch(r'bytes=(\d+)-', self.headers.get('Range', '')) or [0, 0])[1])
-        if start and start>=size: return self.say(status=416, Content_Range=f'bytes */{size}')
-        if start: headers['Content_Range'] = f'bytes {start}-{size-1}/{size}'
-        self.say(status=206 if start else 200, **headers, Accept_Ranges='bytes', Content_Length=size-start)
-        if self.command!='HEAD': self.pieces(path, start, min(size, start+fault.get('cut', size)), fault.get('flip', -1))
-        if 'cut' in fault: self.close_connection = True
-
-# %% ../nbs/02f_mirror.ipynb #2eef2dee
+# %% ../nbs/02f_mirror.ipynb #4cf8cd12
 @patch
 def refused(self:Answer,
-    fault:dict # As in `part`
+    fault:dict # What goes wrong: `status` and perhaps `after`, or `html`
 ) -> bool: # Was it?
-    "Refuse a request, or answer with a web page, where `fault` says so"
+    "Refuse a request, or answer with a page, where `fault` says so"
     if 'status' in fault: self.say(status=fault['status'], Retry_After=fault.get('after', 0))
     elif fault.get('html'): self.say(b'<!doctype html><title>Sign in</title>', Content_Type='text/html; charset=utf-8')
     return bool(fault.get('status') or fault.get('html'))
 
+# %% ../nbs/02f_mirror.ipynb #a689db65
 @patch
 def pieces(self:Answer,
-    path,      # A file
+    path:Path, # A file
     start:int, # From this byte ..
     stop:int,  # .. to this
-    flip:int   # The byte here is changed; -1: none
+    flip:int=-1# The byte here is changed; -1: none
 ):
-    "Send a part of a file, a megabyte at a time"
+    "Send a part of a file, and count what was sent"
     with open(path, 'rb') as f:
         f.seek(start)
         while b := bytearray(f.read(min(1<<20, stop-start))):
             if start <= flip < start+len(b): b[flip-start] ^= 1
             self.wfile.write(b)
+            self.server.hub.sent[str(path.relative_to(self.server.hub.folder))] += len(b)
             start += len(b)
 
-# %% ../nbs/02f_mirror.ipynb #42cdb677
+# %% ../nbs/02f_mirror.ipynb #8964985e
+@patch
+def part(self:Answer,
+    path:Path,  # A file
+    fault:dict, # As in `refused`, or `cut`: hang up after so many bytes; `short`: it ends so many bytes early; `flip`: the byte there is another
+    **headers   # As in `say`
+):
+    "Answer with a file, from the byte on that was asked for, or as `fault` says"
+    if self.refused(fault): return
+    size = path.stat().st_size-fault.get('short', 0)
+    start = int((re.fullmatch(r'bytes=(\d+)-', self.headers.get('Range', '')) or [0, 0])[1])
+    if start and start>=size: return self.say(status=416, Content_Range=f'bytes */{size}')
+    if start: headers['Content_Range'] = f'bytes {start}-{size-1}/{size}'
+    self.say(status=206 if start else 200, **headers, Accept_Ranges='bytes', Content_Length=size-start)
+    if self.command!='HEAD': self.pieces(path, start, min(size, start+fault.get('cut', size)), fault.get('flip', -1))
+    if 'cut' in fault: self.close_connection = True
+
+# %% ../nbs/02f_mirror.ipynb #615fd4f9
+@patch
+def file(self:Answer,
+    name:str,  # Data set
+    file:str,  # Path in it
+    moved:bool # Is this the address where large files lie?
+):
+    "Answer with a file, or with the address where it lies"
+    hub = self.server.hub
+    if not (d := hub.files(name).get(file)): return self.say(status=404, X_Error_Code='EntryNotFound')
+    tag = f'"{d.get("lfs", d)["oid"]}"'
+    say = dict(X_Repo_Commit=hub.commit(name), X_Linked_Size=d['size'], X_Linked_Etag=tag, ETag=tag)
+    if 'lfs' in d and not moved: return self.say(status=302, Location=f'/lfs/{name}/{quote(file)}', **say)
+    self.part(hub.folder/name/file, hub.wrong(f'{name}/{file}') if self.command=='GET' else {}, **say)
+
+# %% ../nbs/02f_mirror.ipynb #7be39ba5
 @patch
 def do_GET(self:Answer):
     "Answer any request"
@@ -126,27 +151,13 @@ def do_GET(self:Answer):
     top,name,listing,rev,file = m.groups()
     if not hub.files(name): return self.say(status=404, X_Error_Code='RepoNotFound')
     if rev not in ('main', None, hub.commit(name)): return self.say(status=404, X_Error_Code='RevisionNotFound')
-    if top!='api/datasets': return self.file(hub, name, file, moved=top=='lfs')
+    if top!='api/datasets': return self.file(name, file, top=='lfs')
     if self.refused(hub.wrong(path)): return
-    return self.say(list(hub.files(name).values()) if listing else dict(id=name, sha=hub.commit(name)), Content_Type='application/json')
+    self.say(list(hub.files(name).values()) if listing else dict(id=name, sha=hub.commit(name)), Content_Type='application/json')
 
 Answer.do_HEAD = Answer.do_GET
 
-@patch
-def file(self:Answer,
-    hub:MiniHub, # Asked
-    name:str,    # Data set
-    file:str,    # Path in it
-    moved:bool   # Asked for where large files lie?
-):
-    "Answer with a file, or with the place where it lies"
-    if not (d := hub.files(name).get(file)): return self.say(status=404, X_Error_Code='EntryNotFound')
-    tag = d.get('lfs', d)['oid']
-    say = dict(X_Repo_Commit=hub.commit(name), X_Linked_Size=d['size'], X_Linked_Etag=f'"{tag}"', ETag=f'"{tag}"')
-    if 'lfs' in d and not moved: return self.say(status=302, Location=f'{hub.url}/lfs/{name}/{quote(file)}', **say)
-    self.part(hub.folder/name/file, hub.wrong(f'{name}/{file}') if self.command=='GET' else {}, **say)
-
-# %% ../nbs/02f_mirror.ipynb #90aafc25
+# %% ../nbs/02f_mirror.ipynb #8ab59485
 @patch
 def __enter__(self:MiniHub):
     "Start the server in a thread"
@@ -155,7 +166,7 @@ def __enter__(self:MiniHub):
     self.server.hub,self.server.daemon_threads = self,True
     self.url = f'http://{self.address[0]}:{self.server.server_port}'
     threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-    env = dict(HF_ENDPOINT=self.url, HF_HUB_OFFLINE='0', NO_PROXY=self.address[0])
+    env = dict(HF_ENDPOINT=self.url, HF_HUB_OFFLINE='0', NO_PROXY=self.address[0], no_proxy=self.address[0])
     self.was = {k: os.environ.get(k) for k in env},constants.HF_HUB_OFFLINE
     os.environ.update(env)
     constants.HF_HUB_OFFLINE = False
