@@ -249,7 +249,7 @@ def runs(
         res[:,at] = grams(ws, LEAST)[at],grams(ws, m)[at]
     return res[:,n>0]
 
-# %% ../nbs/02c_cleaning.ipynb #ea0b3d34
+# %% ../nbs/02c_cleaning.ipynb #34ecbec2
 class Sieve:
     "Finds which of many numbers are known: a filter of bits first, then a search"
     def __init__(self,
@@ -269,7 +269,7 @@ class Sieve:
         return np.flatnonzero(self.bits[at] & bit)
     def __call__(self,
         x:np.ndarray # uint64
-    ) -> np.ndarray: # int64
+    ) -> np.ndarray: # int64, in order
         "Places in `x` where a known number stands"
         at = self._passes(x)
         if len(at): at = at[self._passes(stir(x[at]))]

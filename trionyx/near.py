@@ -10,11 +10,9 @@ from itertools import chain
 import numpy as np
 from .cleaning import P, grams, stir
 
-# %% ../nbs/02d_near.ipynb #6a4d3973
-BANDS,ROWS,SHINGLE = 14,8,5
-
+# %% ../nbs/02d_near.ipynb #f54ae931
 def minima(
-    g:np.ndarray, # (shingles,) uint64, at least one
+    g:np.ndarray, # (runs,) uint64, at least one
     n:int         # How many
 ) -> np.ndarray:  # (n,) uint64
     "The first hash at or after each of `n` even steps round the ring of 64-bit numbers"
@@ -22,13 +20,15 @@ def minima(
     i = np.searchsorted(g, np.arange(n, dtype=np.uint64)*np.uint64(2**64//n))
     return g[i % len(g)]
 
-# %% ../nbs/02d_near.ipynb #49dd4ef3
+# %% ../nbs/02d_near.ipynb #d92c9b1d
+BANDS,ROWS,SHINGLE = 14,8,5
+
 def bands(
-    ws:np.ndarray,    # (words,) uint64, as from `words`
-    n:int=BANDS,      # Bands: more find more
-    rows:int=ROWS     # Minima in a band: more find less by chance
-) -> np.ndarray:      # (n,) uint64; zeros for a text without words
-    "Keys of a document; near-duplicates share at least one, most likely"
+    ws:np.ndarray,   # (words,) uint64, as from `trionyx.cleaning.words`
+    n:int=BANDS,     # Bands: more find more
+    rows:int=ROWS    # Minima in a band: more find less that is not alike
+) -> np.ndarray:     # (n,) uint64; zeros for a text without words
+    "Keys of a document: near-duplicates most likely share at least one"
     if not len(ws): return np.zeros(n, np.uint64)
     m = stir(minima(grams(ws, min(SHINGLE, len(ws))), n*rows)).reshape(rows, n)
     return stir((m*np.cumprod(np.full((rows,1), P, np.uint64), 0)).sum(0))
@@ -42,21 +42,15 @@ def first_of_each(
     keep[np.unique(hashes, return_index=True)[1]] = True
     return keep
 
-# %% ../nbs/02d_near.ipynb #71f5fc89
+# %% ../nbs/02d_near.ipynb #38bb1401
 def equal_pairs(
     keys:np.ndarray # (documents,) uint64; 0: no key
 ) -> tuple:         # Two arrays of document numbers
-    "Each document whose key occurs elsewhere too, beside the first one that has it"
-    s = np.sort(keys)
-    many = s[1:][(s[1:]==s[:-1]) & (s[1:]!=0)]
-    many = many[np.append(True, many[1:]!=many[:-1])[:len(many)]]
-    if not len(many): return np.zeros((2,0), np.int64)
-    at = np.searchsorted(many, keys)
-    at[at==len(many)] = 0
-    docs = np.flatnonzero(many[at]==keys)
-    first = np.full(len(many), len(keys))
-    np.minimum.at(first, at[docs], docs)
-    return docs,first[at[docs]]
+    "Pairs of documents with the same key; m documents give m-1 pairs that hang together"
+    order = np.argsort(keys)
+    s = keys[order]
+    same = (s[1:]==s[:-1]) & (s[1:]!=0)
+    return order[1:][same],order[:-1][same]
 
 # %% ../nbs/02d_near.ipynb #79aed24c
 def link(
@@ -71,10 +65,10 @@ def link(
         np.minimum.at(parent, np.maximum(a, b), np.minimum(a, b))
         while ((up := parent[parent])!=parent).any(): parent[:] = up
 
-# %% ../nbs/02d_near.ipynb #f808d10b
+# %% ../nbs/02d_near.ipynb #451455f3
 def duplicates(
-    hashes:np.ndarray, # (documents,) uint64: `content_hash`
-    columns=()         # One (documents,) uint64 array for each band; read one at a time
+    hashes:np.ndarray, # (documents,) uint64, `content_hash` of each, in a fixed order
+    columns=()         # One (documents,) uint64 array for each band, read one at a time
 ) -> np.ndarray:       # (documents,) int64
     "For each document the smallest number in its group of equals and near-equals: its own, where it is the first"
     parent = np.arange(len(hashes))
