@@ -8,14 +8,14 @@ __all__ = ['PROMPTS', 'metrics', 'History', 'read_history', 'trained_on', 'bench
            'bench_parts', 'facts', 'headline', 'checked', 'answers', 'samples', 'flat', 'settings', 'command', 'repeat',
            'sections_of', 'closing', 'report']
 
-# %% ../nbs/15_report.ipynb #57446c4b
+# %% ../nbs/15_report.ipynb #141c6a00
 import math
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from .core import StepLog, TrionyxError, find_folder, log0, read_json, track
 from .mix import short
-from .loader import Ledger
+from .ledger import Ledger
 from .model import GPTConfig
 from .run import Run, load_run
 from .train import duration

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['open_run', 'circumstances', 'run_options', 'train_run', 'Run', 'load_run', 'held_out', 'mix_for', 'to_device',
-           'announce', 'begin_run', 'pretrain', 'find_data']
+           'announce', 'begin_run', 'in_turn', 'pretrain', 'find_data']
 
-# %% ../nbs/08b_run.ipynb #94d7df85
-import json, math, shlex, shutil, sys, time
+# %% ../nbs/08b_run.ipynb #a88b3c3b
+import json, math, os, shlex, shutil, sys, time
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 import torch, torch.distributed as dist
@@ -16,6 +17,7 @@ from fastcore.meta import delegates
 from .core import (World, TrionyxError, find_folder, folder_of, hold_memory, init_world, log0, pick_device, pick_dtype, read_json, versions,
                           write_json)
 from .loader import PretrainData, val_batches
+from .ledger import write_attribution
 from .mix import Mix, Source, find_mix
 from .model import GPT, GPTConfig
 from .optim import make_optimizer
@@ -196,7 +198,21 @@ def begin_run(
     open_run(folder, decided, circumstances(world, pick_dtype(world.device, opts.dtype)), opts.force)
     if not (folder/'tokenizer').exists(): tok.save(folder/'tokenizer')
 
-# %% ../nbs/08b_run.ipynb #2c00367e
+# %% ../nbs/08b_run.ipynb #7c79cf30
+def in_turn(
+    world:World, # This process among all
+    fn           # Called once on every rank; the first caller may leave something on disk
+):
+    "`fn()`, on rank 0 first, then on the first rank of each machine, then on the others"
+    if world.world==1: return fn()
+    turn = 0 if world.main else 1 if os.environ.get('LOCAL_RANK')=='0' else 2
+    group = dist.new_group(backend='gloo', timeout=timedelta(days=1))
+    for i in range(3):
+        if i==turn: res = fn()
+        dist.barrier(group)
+    return res
+
+# %% ../nbs/08b_run.ipynb #5f677a8e
 @delegates(run_options)
 def pretrain(
     name:str='demo',        # Run to write or go on with
@@ -220,14 +236,17 @@ def pretrain(
     opts,folder = run_options(**kwargs),folder_of('runs', name)
     world,shards,tok = find_data(name, data or name, tokenizer or data or name, opts)
     plan = make_plan(depth, tok.n_vocab, seq, tokens, batch, steps, rate=rate, micro=opts.micro, machine=Machine(gpus=world.world), doc_mask=doc_mask)
-    d = PretrainData(shards, mix_for(shards, mix, repeat), seq, plan.batch//seq, plan.micro, world.rank, world.world, seed, packing, plan.steps)
+    m = mix_for(shards, mix, repeat)
+    d = in_turn(world, lambda: PretrainData(shards, m, seq, plan.batch//seq, plan.micro, world.rank, world.world, seed, packing, plan.steps, shards.home/'orders'))
     decided = dict(recipe='pretrain', data=data or name, tokenizer=tok.hash, model=asdict(plan.model), batch=plan.batch, steps=plan.steps, rates=asdict(plan.rates), seed=seed, rows=d.fingerprint())
     if announce(decided, '; '.join([f'{plan.model.n_params:,} parameters', *plan.differs]), world, opts): return
     begin_run(folder, decided, tok, world, opts)
     model,bos = to_device(GPT(plan.model).init_weights(seed), world, opts),tok.bos if doc_mask else None
     t = Trainer(model, d, make_optimizer(model, plan.rates, world), plan.steps, world, bos=bos, token_bytes=tok.token_bytes())
     score = held_out(shards, {k: o['share'] for k,o in d.plan.items()}, tok, seq, plan.micro, eval_tokens, world, bos)
-    return train_run(folder, t, score, opts)
+    train_run(folder, t, score, opts)
+    if world.main: write_attribution(folder)
+    return t
 
 def find_data(name, data, tokenizer, opts):
     "This process's world, verified shards, and the tokenizer that made them"

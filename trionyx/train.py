@@ -6,7 +6,7 @@
 __all__ = ['bits_per_byte', 'Trainer', 'Callback', 'save_checkpoint', 'checkpoints', 'load_checkpoint', 'latest_checkpoint',
            'Logs', 'duration', 'Progress', 'Evaluate', 'Save', 'stop_on_signal']
 
-# %% ../nbs/08_train.ipynb #00fd0370
+# %% ../nbs/08_train.ipynb #520da543
 import json, math, shutil, signal, time
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from .core import World, TrionyxError, StepLog, atomic_folder, check_space, log0, read_json, read_manifest, write_json
-from .loader import Ledger
+from .ledger import Ledger
 from .optim import lr_at
 
 # %% ../nbs/08_train.ipynb #0981b481
@@ -81,15 +81,16 @@ def backward(self:Trainer) -> dict: # Over all ranks: mean `loss` in nats, `bpb`
     loss, = self.sum_ranks(nats.item()/n)
     return dict(loss=loss, bpb=loss*n/nb/math.log(2), grad_norm=self.opt.grad_norm().item())
 
-# %% ../nbs/08_train.ipynb #3d2e5953
+# %% ../nbs/08_train.ipynb #8de52b3b
 @patch
 def check(self:Trainer,
     got:dict # From `backward`
 ):
     "Raise `TrionyxError` naming the step and its rows, before the weights change, if a number is not finite"
     if math.isfinite(got['loss']) and math.isfinite(got['grad_norm']): return
+    read = self.data.named(self.step) if hasattr(self.data, 'named') else json.dumps(self.data.record(self.step))
     raise TrionyxError(f"expected a finite loss and gradient, found loss {got['loss']} and gradient norm {got['grad_norm']} at step {self.step}, whose data are "
-                       f"{json.dumps(self.data.record(self.step))}. The weights are as before this step. Look at these documents, or lower the learning rate.")
+                       f"{read}. The weights are as before this step. Look at these documents, or lower the learning rate.")
 
 # %% ../nbs/08_train.ipynb #02a92dc4
 @patch
