@@ -7,14 +7,14 @@ __all__ = ['BUSY', 'PER_BYTE', 'Passing', 'asked_wait', 'pause', 'persist', 'pas
            'hub_inputs', 'rate', 'enough', 'place', 'is_right', 'check_answer', 'more', 'fetch', 'fetching', 'needs',
            'inputs_of', 'reading_plan']
 
-# %% ../nbs/02g_hub.ipynb #f0813bf6
+# %% ../nbs/02g_hub.ipynb #008633be
 import hashlib, json, os, random, re, time
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
-from .core import TrionyxError, check_space, sha256
+from .core import TrionyxError, check_space
 from .documents import FILES, Input, source_inputs
 from .mirror import hash_as
 

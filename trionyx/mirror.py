@@ -109,17 +109,18 @@ def pieces(self:Answer,
             self.server.hub.sent[str(path.relative_to(self.server.hub.folder))] += len(b)
             start += len(b)
 
-# %% ../nbs/02f_mirror.ipynb #8964985e
+# %% ../nbs/02f_mirror.ipynb #220a848f
 @patch
 def part(self:Answer,
     path:Path,  # A file
-    fault:dict, # As in `refused`, or `cut`: hang up after so many bytes; `short`: it ends so many bytes early; `flip`: the byte there is another
+    fault:dict, # As in `refused`, or `cut`: hang up after so many bytes; `short`: it ends so many bytes early; `flip`: the byte there is another; `whole`: no parts, always all of it
     **headers   # As in `say`
 ):
     "Answer with a file, from the byte on that was asked for, or as `fault` says"
     if self.refused(fault): return
     size = path.stat().st_size-fault.get('short', 0)
     start = int((re.fullmatch(r'bytes=(\d+)-', self.headers.get('Range', '')) or [0, 0])[1])
+    if fault.get('whole'): start = 0
     if start and start>=size: return self.say(status=416, Content_Range=f'bytes */{size}')
     if start: headers['Content_Range'] = f'bytes {start}-{size-1}/{size}'
     self.say(status=206 if start else 200, **headers, Accept_Ranges='bytes', Content_Length=size-start)
