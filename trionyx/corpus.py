@@ -7,7 +7,7 @@ __all__ = ['DROPS', 'PER_TOKEN', 'SMALL', 'tokenise_file', 'tokenising', 'collec
            'run_named', 'fate', 'check_sources', 'judging', 'judge_all', 'eval_sizes', 'kept_bytes', 'extended',
            'make_docs', 'place_all', 'make_tokens', 'check_budget', 'read_whole', 'summary', 'contamination', 'prepare']
 
-# %% ../nbs/03_corpus.ipynb #8c73d4eb
+# %% ../nbs/03_corpus.ipynb #403cb550
 import json, os, shutil
 from collections import Counter
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 from fastcore.meta import delegates
-from .core import TrionyxError, atomic_folder, find_folder, folder_of, log0, read_json, read_manifest, sha256
+from .core import TrionyxError, atomic_folder, check_space, find_folder, folder_of, log0, read_json, read_manifest, sha256
 from .tokenizer import Tokenizer
 from .mix import find_mix, short
 from .documents import Input, lines, save_docs
@@ -209,7 +209,7 @@ def extended(
 # %% ../nbs/03_corpus.ipynb #7caca11b
 SMALL = 64 # MB of compressed lines that this machine copies sooner than a cluster starts
 
-# %% ../nbs/03_corpus.ipynb #05653f2b
+# %% ../nbs/03_corpus.ipynb #912edad7
 def make_docs(
     folder:Path,      # Data folder
     inputs:list,      # As from `all_inputs`
@@ -220,6 +220,7 @@ def make_docs(
     "Stage 1: clean, distinct documents in `docs/SOURCE/NNNNN.jsonl.gz`, and `docs/dropped.jsonl` with samples of the others"
     settings = dict(judging(opts), held_out=opts.held_out, limit=opts.limit, **of_inputs(inputs))
     if not (work := begin(folder, 'docs', settings, force)): return log0(f'documents: {folder.name} has them already')
+    check_space(folder, int(1.2*sum(o.size for o in inputs if o.kind!='package'))) # raw files go as their lines come
     while True:
         names,sources = judge_all(inputs, work, opts)
         if not (more := extended(inputs, pool, kept_bytes(work, names, sources), opts)): break
@@ -248,7 +249,7 @@ def place_all(
               mb := [o.with_suffix('.jsonl.gz').stat().st_size/1e6 for o in files], work, 'distinct', opts if sum(mb)>SMALL else SimpleNamespace(**vars(opts) | dict(executor='local', cluster='')))
     return of_file,found
 
-# %% ../nbs/03_corpus.ipynb #c6bf3725
+# %% ../nbs/03_corpus.ipynb #e2e2d6c2
 def make_tokens(
     folder:Path,          # Data folder with `docs`
     tokenizer:str,        # Name or folder of a tokenizer
@@ -261,6 +262,7 @@ def make_tokens(
     settings = dict(tokenizer=tok.hash, docs=sha256(folder/'docs/manifest.json'), most=most)
     if not (work := begin(folder, 'tokens', settings, force)): return log0(f'tokens: {folder.name} has them already')
     fs = {str(folder/'docs'/k): v for k,v in docs['files'].items() if '/' in k}
+    check_space(folder, int(1.5*sum(o['bytes'] for o in fs.values()))) # 2 bytes for 4.6 of text, which gzip had brought to a third
     names = [digest(tok.hash, most, v['sha256'], Path(k).parent.name, Path(k).name) for k,v in fs.items()]
     steps = [partial(tokenising, files=list(fs), tokenizer=str(tokenizer), folder=str(work), names=names, most=most)]
     run_named(steps, names, [max(1, v['bytes']/1e6) for v in fs.values()], work, 'tokens', opts)
