@@ -65,28 +65,29 @@ def shards():
 
 def find(budget, packing='stream', seq=2048):
     from trionyx.loader import find_rows
-    n = int(budget)//seq if budget!='all' else None
+    n = int(float(budget))//seq if budget!='all' else None
     return find_rows(shards(), mix(), seq, n, packing, orders=where/'orders')
 
 def order(budget, packing='stream'):
     "Make and store; a second call finds it"
-    base,t,c = peak(),time.perf_counter(),time.process_time()
+    t,c = time.perf_counter(),time.process_time()
     r = find(budget, packing)
     secs,cpu = time.perf_counter()-t,time.process_time()-c
     size = sum(p.stat().st_size for p in r.order.folder.iterdir())
-    return dict(stage=f'{packing} {budget}', documents=len(r.order.doc), tokens=int(r.order.start[-1]), rows=r.n, secs=round(secs, 1), cpu_secs=round(cpu, 1), peak_MB=round(peak()), before_MB=round(base), stored_MB=round(size/1e6))
+    return dict(stage=f'{packing} {budget}', documents=len(r.order.doc), tokens=int(r.order.start[-1]), rows=r.n, secs=round(secs, 1), cpu_secs=round(cpu, 1), peak_MB=round(peak()), stored_MB=round(size/1e6))
 
 def opened(budget, packing='stream'):
     "Open it in a new process and ask for rows at random"
-    import trionyx.loader
+    import pandas, trionyx.loader
     base,t = rss(),time.perf_counter()
     r = find(budget, packing)
-    secs,at = time.perf_counter()-t,np.random.default_rng(0).integers(0, r.n, 2000)
-    t0 = [(time.perf_counter(), r.row(int(i)))[0] for i in at]+[time.perf_counter()]
-    mid = rss()
-    t1 = [(time.perf_counter(), r.spans(int(i)))[0] for i in at]+[time.perf_counter()]
-    ms = {k: f'{1e3*np.median(np.diff(o)):.2f} median, {1e3*np.diff(o).max():.1f} at most' for k,o in dict(row=t0, spans=t1).items()}
-    return dict(stage=f'open {packing} {budget}', open_secs=round(secs, 2), MB_more=round(rss()-base), MB_all=round(rss()), row_ms=ms['row'], spans_ms=ms['spans'], rows=r.n)
+    secs,rng = time.perf_counter()-t,np.random.default_rng(time.time_ns())
+    mb = f"{rss()-base:.0f} on opening"
+    def ms(fn, n=1000):
+        ts = [(time.perf_counter(), fn(int(i)))[0] for i in rng.integers(0, r.n, n)]+[time.perf_counter()]
+        return ' / '.join(f'{1e3*o:.2f}' for o in np.quantile(np.diff(ts), [0.5, 0.99, 1]))
+    res = {k: ms(fn) for k,fn in dict(pieces_ms=lambda i: r.pack.pieces(i, i+1), spans_ms=r.spans, row_ms=r.row).items()}
+    return dict(stage=f'open {packing} {budget}', rows=r.n, open_secs=round(secs, 2), MB=f"{mb}, {rss('RssAnon'):.0f} own + {rss('RssFile'):.0f} mapped after 3,000 rows", **res)
 
 def ledger(budget):
     "What the ledger costs: a record, the counts of a whole run, ten steps by name, one document"

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['id_dtype', 'docs_schema', 'ids_key', 'ShardWriter', 'split_counts', 'shard_meta', 'check_size', 'Shards',
-           'allow_open', 'write_shards']
+           'allow_open', 'at_random', 'filled', 'write_shards']
 
-# %% ../nbs/02f_shards.ipynb #1f30c715
-import hashlib
+# %% ../nbs/02f_shards.ipynb #571e3083
+import hashlib, mmap
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -151,7 +151,15 @@ def allow_open(
     if n>hard: raise TrionyxError(f'expected to open {n:,} files at once, found that the system allows {hard:,}. Raise it (ulimit -Hn), or write larger shards.')
     resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
 
-# %% ../nbs/02f_shards.ipynb #03bc6ad0
+# %% ../nbs/02f_shards.ipynb #da5b3bce
+def at_random(
+    a:np.memmap # An array mapped from a file
+) -> np.memmap: # The same
+    "Tell the system that `a` will be read here and there"
+    if hasattr(mmap, 'MADV_RANDOM'): a._mmap.madvise(mmap.MADV_RANDOM)
+    return a
+
+# %% ../nbs/02f_shards.ipynb #82706f30
 @patch
 def files(self:Shards,
     source:str,         # One of `sources`
@@ -161,19 +169,31 @@ def files(self:Shards,
     if source not in self.sources: raise TrionyxError(f'expected a source of {self.folder}, found {source!r}. It has {", ".join(self.sources)}.')
     if (source,split) not in self._open:
         allow_open(2*len(self.manifest['files'])+100)
-        self._open[source,split] = [(np.memmap(p, self.dtype, 'r'), np.load(p.with_suffix('.idx.npy'), mmap_mode='r')) for p in self.paths(source, split, '.bin')]
+        self._open[source,split] = [(at_random(np.memmap(p, self.dtype, 'r')), at_random(np.load(p.with_suffix('.idx.npy'), mmap_mode='r'))) for p in self.paths(source, split, '.bin')]
     return self._open[source,split]
 
-# %% ../nbs/02f_shards.ipynb #f9d98fb0
+# %% ../nbs/02f_shards.ipynb #6214315b
+def filled(
+    dtype,   # Of the result
+    ns:list, # How long each part is
+    parts    # Iterable of arrays
+) -> np.ndarray: # (sum of ns,)
+    "The parts one after the other, with one of them in memory beside the result"
+    res,i = np.empty(sum(ns), dtype),0
+    for n,a in zip(ns, parts): res[i:i+n],i = a,i+n
+    return res
+
+# %% ../nbs/02f_shards.ipynb #43d14aa5
 @patch
 def lengths(self:Shards,
     source:str,       # One of `sources`
     split:str='train' # 'train' or 'val'
 ) -> np.ndarray:      # (documents,) int32
     "Tokens of each document, its bos included"
-    return np.concatenate([np.zeros(0, np.int32), *(np.diff(o).astype(np.int32) for _,o in self.files(source, split))])
+    ns = [len(o)-1 for _,o in self.files(source, split)]
+    return filled(np.int32, ns, (np.diff(np.load(p)) for p in self.paths(source, split, '.idx.npy')))
 
-# %% ../nbs/02f_shards.ipynb #70785912
+# %% ../nbs/02f_shards.ipynb #fbb528be
 @patch
 def keys(self:Shards,
     source:str,       # One of `sources`
@@ -182,7 +202,7 @@ def keys(self:Shards,
     "Key of each document, a hash of its text"
     ps = [p.with_suffix('.key.npy') for p in self.paths(source, split, '.bin')]
     if miss := [p for p in ps if not p.exists()]: raise TrionyxError(f'expected the keys of documents in {miss[0]}, found no such file: these shards are of an older version. Run prepare.py again with --stage tokens --force.')
-    return np.concatenate([np.zeros(0, np.uint64), *map(np.load, ps)])
+    return filled(np.uint64, [len(o)-1 for _,o in self.files(source, split)], map(np.load, ps))
 
 # %% ../nbs/02f_shards.ipynb #eb7f1bfc
 @patch
