@@ -57,13 +57,21 @@ def by_source(o): return {k: np.asarray(o.doc)[np.asarray(o.src)==s].tolist() fo
 
 # --- what a budget draws
 
-@given(st.lists(st.integers(1, 10**15), min_size=1, max_size=30), st.integers(1, 10**15))
-def test_parts_add_up(ws, total):
+def check_parts(ws, total):
+    "They sum to the total; those rounded up lost at least as much as those rounded down"
     parts = largest_remainders(ws, total)
     rest = [w*total%sum(ws) for w in ws]
     up = [p-w*total//sum(ws) for p,w in zip(parts, ws)]
     assert sum(parts)==total and set(up)<={0, 1} and all(r for r,u in zip(rest, up) if u)
     assert max([r for r,u in zip(rest, up) if not u], default=0)<=min([r for r,u in zip(rest, up) if u], default=sum(ws))
+
+@given(st.lists(st.integers(1, 10**15), min_size=1, max_size=30), st.integers(1, 10**15))
+def test_parts_add_up(ws, total): check_parts(ws, total)
+
+def test_parts_of_large_numbers():
+    "Products beyond what a float holds"
+    rng = np.random.default_rng(0)
+    for _ in range(2000): check_parts(rng.integers(1, 10**15, rng.integers(2, 19)).tolist(), int(rng.integers(1, 10**15)))
 
 @given(stated(), st.integers(1, 10**12))
 def test_draw_is_exact(mix, budget):

@@ -116,12 +116,12 @@ class Mix:
             raise TrionyxError(f"expected every source once in mix {self.name!r}, found {', '.join(twice)} twice. "
                                f"Raise its repeat instead.")
 
-# %% ../nbs/02_mix.ipynb #3a56480b
+# %% ../nbs/02_mix.ipynb #076dc7d7
 @patch
 def to_dict(self:Mix) -> dict:
     "Plain data, without the fields left at their defaults; `Mix.from_dict` reads it"
-    def plain(v): return list(v) if isinstance(v, tuple) else v
-    rows = [{k:plain(v) for k,v in asdict(o).items() if v!=getattr(Source, k, None)} for o in self.sources]
+    rows = [{k:v for k,v in asdict(o).items() if v!=getattr(Source, k, None)} for o in self.sources]
+    for o in rows: o.update({k:list(v) for k,v in o.items() if isinstance(v, tuple)}) # as JSON gives it back
     return dict(name=self.name, source=rows)
 
 # %% ../nbs/02_mix.ipynb #3f0fca8f
