@@ -86,10 +86,10 @@ def sign_off(
     elif name!='[Your Name]' and not re.fullmatch(_NAME, name): name,rest = '',[name,*rest]
     return '\n\n'.join(o for o in (text[:m.end(1)].rstrip(), '[Your Name]', '\n'.join(rest).strip()) if o),name.strip()
 
-# %% ../nbs/10b_requests.ipynb #2cc33d71
+# %% ../nbs/10b_requests.ipynb #8f904251
 _MAIL  = re.compile(r"(?i)(?:mailto:)?(?<![\w.+%'-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.)+[a-z]{2,}")
 _PHONE = re.compile(r'(?<![\w.,£$€/-])(?:(?:(?:\+|00)44[ -]?(?:\(0\)[ -]?)?\d|\((?=0\d{1,5}\))0\d|0\d)(?:[ ()-]{0,2}\d){8,9}|\+\d{1,3}(?:[ ()-]{0,2}\d){7,12})(?![\w/]|[.,-]\d| [1-9])')
-_POST  = re.compile(r'\b(?:(?i:GIR ?0AA)|(?i:[A-Z]{1,2}\d[A-Z\d]? ?)(?!\d(?:st|nd|rd|th|am|pm)\b)(?i:\d[ABD-HJLNP-UW-Z]{2}))\b')
+_POST  = re.compile(r'\b(?:GIR ?0AA|[A-Z]{1,2}\d[A-Z\d]? ?\d[ABD-HJLNP-UW-Z]{2}|[A-Za-z][a-z]?\d[a-z\d]? \d(?!(?:st|nd|rd|th|am|pm)\b)[abd-hjlnp-uw-z]{2})\b')
 _SELF  = re.compile(rf'(\b[Mm]y (?:full )?name is:? )({_NAME})')
 
 def masked(
