@@ -105,15 +105,15 @@ def held_out(
     "Is a document kept from training?"
     return h < share*2**64
 
-# %% ../nbs/02c_cleaning.ipynb #102ac12e
+# %% ../nbs/02c_cleaning.ipynb #4cca8d40
 @lru_cache(1)
 def letters() -> np.ndarray: # (0x110000,) uint32
     "For each code point its plain lower case; 0 if it parts words, 1 if it is to be ignored"
-    def entry(c):
+    def _entry(c):
         kind = unicodedata.category(c)
         low = unicodedata.normalize('NFKC', c).lower()
         return ord(low if len(low)==1 else c) if kind[0] in 'LMN' else kind=='Cf'
-    return np.array([entry(chr(i)) for i in range(0x110000)], np.uint32)
+    return np.array([_entry(chr(i)) for i in range(0x110000)], np.uint32)
 
 # %% ../nbs/02c_cleaning.ipynb #64ba09c4
 @lru_cache(1)
@@ -158,16 +158,16 @@ def block_words(
     s[1:] -= s[:-1].copy()
     return stir(s*down[ends])
 
-# %% ../nbs/02c_cleaning.ipynb #8f8762e0
+# %% ../nbs/02c_cleaning.ipynb #7edff727
 def cuts(
     c:np.ndarray, # As from `plain`
     size:int=BLOCK
 ) -> list: # Of slices, none longer than `size`
     "Where to cut `c` so that words stay whole"
-    gaps,at = np.flatnonzero(c==0)+1,[0]
+    gaps,at = np.append(0, np.flatnonzero(c==0)+1),[0]
     while at[-1]+size < len(c):
-        end = gaps[np.searchsorted(gaps, at[-1]+size, 'right')-1]
-        at.append(int(end) if end>at[-1] else at[-1]+size)
+        end = int(gaps[np.searchsorted(gaps, at[-1]+size, 'right')-1])
+        at.append(end if end>at[-1] else at[-1]+size)
     return [slice(*o) for o in zip(at, at[1:]+[len(c)])]
 
 def words(

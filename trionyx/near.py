@@ -52,7 +52,7 @@ def equal_pairs(
     same = (s[1:]==s[:-1]) & (s[1:]!=0)
     return order[1:][same],order[:-1][same]
 
-# %% ../nbs/02d_near.ipynb #79aed24c
+# %% ../nbs/02d_near.ipynb #18491bf5
 def link(
     parent:np.ndarray, # (documents,) smallest number of each document's group; changed in place
     a:np.ndarray,      # Documents ..
@@ -62,7 +62,7 @@ def link(
     while len(a):
         a,b = parent[a],parent[b]
         a,b = a[a!=b],b[a!=b]
-        np.minimum.at(parent, np.maximum(a, b), np.minimum(a, b))
+        parent[np.maximum(a, b)] = np.minimum(a, b)
         while ((up := parent[parent])!=parent).any(): parent[:] = up
 
 # %% ../nbs/02d_near.ipynb #451455f3
