@@ -84,7 +84,7 @@ def counts(self:Ledger) -> dict: # By source and licence: [tokens, documents]; d
         return {k: {l: [o['tokens'], o['documents']] for l,o in v['licenses'].items()} for k,v in a['sources'].items()}
     return tally(run_rows(self.run), self.rows()) if recs else {}
 
-# %% ../nbs/04a_ledger.ipynb #22be2d6e
+# %% ../nbs/04a_ledger.ipynb #09281d2d
 @patch
 def summary(self:Ledger,
     got:dict=None # As from `counts`, if it is known
@@ -93,8 +93,8 @@ def summary(self:Ledger,
     import pandas as pd
     plan,got = read_json(self.path.with_name('plan.json'), need=['sources'])['sources'],self.counts() if got is None else got
     toks = {k: sum(t for t,_ in got.get(k, {}).values()) for k in plan}
-    def lics(k, v): return ', '.join([l for l in got.get(k, {}) if l!='not stated'] or v['licenses'])
-    rows = [dict(tokens=toks[k], share=toks[k]/max(sum(toks.values()), 1), planned=v['share'], epochs=toks[k]/v['tokens'], licenses=lics(k, v))
+    def _lics(k, v): return ', '.join([l for l in got.get(k, {}) if l!='not stated'] or v['licenses'])
+    rows = [dict(tokens=toks[k], share=toks[k]/max(sum(toks.values()), 1), planned=v['share'], epochs=toks[k]/v['tokens'], licenses=_lics(k, v))
             for k,v in plan.items()]
     return pd.DataFrame(rows, index=pd.Index(plan, name='source'))
 
@@ -119,7 +119,7 @@ def origin(
     except (TrionyxError, KeyError): there = {}
     return {k: v for k in ('hub', 'revision') if (v := there.get(k) or s.get(k))}
 
-# %% ../nbs/04a_ledger.ipynb #bf7b61d2
+# %% ../nbs/04a_ledger.ipynb #b0e6c56c
 def attribution(
     run # Folder of a run
 ) -> dict: # steps, tokens, sources
@@ -127,19 +127,19 @@ def attribution(
     led = Ledger(Path(run)/'ledger')
     got,n = led.counts(),len(led.read())
     df = led.summary(got)
-    def of(k, o): return dict(**origin(run, k), tokens=int(o.tokens), share=o.share, planned=o.planned, epochs=o.epochs,
+    def _of(k, o): return dict(**origin(run, k), tokens=int(o.tokens), share=o.share, planned=o.planned, epochs=o.epochs,
                               licenses={l: dict(tokens=t, documents=d) for l,(t,d) in got.get(k, {}).items()})
-    return dict(run=Path(run).name, steps=n, tokens=int(df.tokens.sum()), sources={o.Index: of(o.Index, o) for o in df.itertuples()})
+    return dict(run=Path(run).name, steps=n, tokens=int(df.tokens.sum()), sources={o.Index: _of(o.Index, o) for o in df.itertuples()})
 
-# %% ../nbs/04a_ledger.ipynb #78055f0c
+# %% ../nbs/04a_ledger.ipynb #71a910c4
 def as_markdown(
     a:dict # As from `attribution`
 ) -> str:
     "The attribution as a page for people"
-    def where(v):
+    def _where(v):
         if not v.get('hub'): return 'own files'
         return f"[{v['hub']}](https://huggingface.co/datasets/{v['hub']})" + f" at `{v['revision'][:12]}`"*bool(v.get('revision'))
-    rows = [f"| {k} | {where(v)} | {l} | {o['tokens']:,} | {'unknown' if o['documents'] is None else format(o['documents'], ',')} |"
+    rows = [f"| {k} | {_where(v)} | {l} | {o['tokens']:,} | {'unknown' if o['documents'] is None else format(o['documents'], ',')} |"
             for k,v in a['sources'].items() for l,o in v['licenses'].items()]
     plan = [f"| {k} | {v['tokens']:,} | {v['share']:.2%} | {v['planned']:.2%} | {v['epochs']:.3g} |" for k,v in a['sources'].items()]
     return '\n'.join([f"# What {a['run']} was trained on", '', f"{a['tokens']:,} tokens in {a['steps']:,} steps.", '',

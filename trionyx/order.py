@@ -177,7 +177,7 @@ class Due:
         "Tokens in the whole order"
         return min(n*sum(self.weight)//w for n,w in zip(self.supply, self.weight))
 
-# %% ../nbs/03b_order.ipynb #6b50697c
+# %% ../nbs/03b_order.ipynb #cfef206f
 def due_of(
     shards,           # Has `sources`, `lengths(source, split)` and `keys(source, split)`
     mix:Mix,          # What to read
@@ -185,11 +185,11 @@ def due_of(
     split:str='train' # Which documents
 ) -> Due:
     "What the sources of a mix have to give; raises for one that is missing or empty"
-    def of(k, s):
+    def _of(k, s):
         n = shards.lengths(k, split)
         return len(n),int(n.sum()),supply(n, lambda: shards.keys(k, split), s, seed) if len(n) else 0
     mix.resolve({k: 1 for k in shards.sources})
-    got = [of(s.name, s) for s in track(mix.sources, 'order: what there is', unit='source', delay=5)]
+    got = [_of(s.name, s) for s in track(mix.sources, 'order: what there is', unit='source', delay=5)]
     mix.resolve(dict(zip(mix.names, (t for _,t,_ in got))))
     docs,tokens,supplies = map(list, zip(*got))
     return Due(mix.names, docs, tokens, supplies, [s.effective or n for n,s in zip(supplies, mix.sources)])

@@ -236,23 +236,24 @@ def doc_ids(self:Shards,
     "Ids of the documents, in order"
     return self.table(source, split)['id'].tolist()
 
-# %% ../nbs/02f_shards.ipynb #ff502ae7
+# %% ../nbs/02f_shards.ipynb #b8bacdf7
 @patch
 def about(self:Shards,
     source:str, # One of `sources`
     split:str,  # 'train' or 'val'
-    docs        # Numbers of documents
-): # DataFrame: id, license, url, bytes; a row for each of `docs`
+    docs,       # Numbers of documents
+    columns=('id','license','url','bytes') # What to know
+): # DataFrame, a row for each of `docs`
     "What is known of a few documents"
     import pandas as pd, pyarrow.parquet as pq
-    ends,ps,out = np.cumsum([len(o)-1 for _,o in self.files(source, split)]),self.paths(source, split, '.docs.parquet'),[docs_schema().empty_table().to_pandas()]
+    ends,ps,out = np.cumsum([len(o)-1 for _,o in self.files(source, split)]),self.paths(source, split, '.docs.parquet'),[docs_schema().empty_table().select(columns).to_pandas()]
     want = np.unique(docs)
     at = np.searchsorted(ends, want, 'right')
     for i in np.unique(at):
         f,mine = pq.ParquetFile(ps[i]),want[at==i]-(ends[i-1] if i else 0)
         rows = np.cumsum([f.metadata.row_group(g).num_rows for g in range(f.num_row_groups)])
         for g in np.unique(hit := np.searchsorted(rows, mine, 'right')):
-            df = f.read_row_group(g).to_pandas().iloc[mine[hit==g]-(rows[g-1] if g else 0)]
+            df = f.read_row_group(g, list(columns)).to_pandas().iloc[mine[hit==g]-(rows[g-1] if g else 0)]
             out.append(df.set_axis(want[at==i][hit==g]))
     return pd.concat(out).loc[docs]
 
