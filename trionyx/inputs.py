@@ -101,7 +101,7 @@ def all_inputs(
     if not res+more+got: raise TrionyxError('expected something to read, found none of --data, --packages and --mix. Name one.')
     return res+more+got,pool
 
-# %% ../nbs/02h_inputs.ipynb #5bcee3ea
+# %% ../nbs/02h_inputs.ipynb #870bc5e0
 def of_inputs(
     inputs:list # `Input`s
 ) -> dict:
@@ -112,14 +112,13 @@ def of_inputs(
 
 def origins(
     inputs:list # `Input`s
-) -> dict: # Source -> kind, where, revision, files
+) -> dict: # Source -> kind, files, and hub and revision, or names
     "Where each source comes from, for whoever has to name it"
     res = {}
     for o in inputs:
-        r = res.setdefault(o.source, dict(kind=o.kind, where=[], revision=o.revision if o.kind=='hub' else '', files=0))
-        name = Path(o.where).name if o.kind=='file' else o.where if o.kind=='hub' else f'{o.where} {o.revision}'
-        if name not in r['where']: r['where'].append(name)
+        r = res.setdefault(o.source, dict(kind=o.kind, files=0) | (dict(hub=o.where, revision=o.revision) if o.kind=='hub' else dict(names=[])))
         r['files'] += 1
+        if o.kind!='hub': r['names'] += [n for n in [Path(o.where).name if o.kind=='file' else f'{o.where} {o.revision}'] if n not in r['names']]
     return res
 
 # %% ../nbs/02h_inputs.ipynb #049d38b3
