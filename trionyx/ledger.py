@@ -131,14 +131,14 @@ def attribution(
                               licenses={l: dict(tokens=t, documents=d) for l,(t,d) in got.get(k, {}).items()})
     return dict(run=Path(run).name, steps=n, tokens=int(df.tokens.sum()), sources={o.Index: _of(o.Index, o) for o in df.itertuples()})
 
-# %% ../nbs/04a_ledger.ipynb #71a910c4
+# %% ../nbs/04a_ledger.ipynb #f417515d
 def as_markdown(
     a:dict # As from `attribution`
 ) -> str:
     "The attribution as a page for people"
     def _where(v):
         if not v.get('hub'): return 'own files'
-        return f"[{v['hub']}](https://huggingface.co/datasets/{v['hub']})" + f" at `{v['revision'][:12]}`"*bool(v.get('revision'))
+        return f"[{v['hub']}](https://huggingface.co/datasets/{v['hub']})" + f" at `{v.get('revision', '')[:12]}`"*('revision' in v)
     rows = [f"| {k} | {_where(v)} | {l} | {o['tokens']:,} | {'unknown' if o['documents'] is None else format(o['documents'], ',')} |"
             for k,v in a['sources'].items() for l,o in v['licenses'].items()]
     plan = [f"| {k} | {v['tokens']:,} | {v['share']:.2%} | {v['planned']:.2%} | {v['epochs']:.3g} |" for k,v in a['sources'].items()]
@@ -199,7 +199,7 @@ def find_doc(
             n += len(ids)
     return res
 
-# %% ../nbs/04a_ledger.ipynb #6f295d8b
+# %% ../nbs/04a_ledger.ipynb #6387b921
 def doc_table(
     rows:Rows,   # Of a run
     batch:int,   # Rows of a step
@@ -210,10 +210,10 @@ def doc_table(
     import pandas as pd
     o,out = rows.order,[pd.DataFrame(columns=['step', 'source', 'doc', 'pass', 'tokens'])]
     for k,d in found:
-        for at in np.flatnonzero((o.doc==d) & (o.src==o.names.index(k))):
-            for i in rows.pack.rows_of(at):
-                sp = rows.spans(i)
-                if any(a<=i<b for a,b in ranges): out.append(sp[(sp.source==k) & (sp.doc==d)].assign(step=i//batch))
+        at = np.flatnonzero((o.doc==d) & (o.src==o.names.index(k)))
+        for i in sorted({i for p in at for i in rows.pack.rows_of(p) if any(a<=i<b for a,b in ranges)}):
+            sp = rows.spans(i)
+            out.append(sp[(sp.source==k) & (sp.doc==d)].assign(step=i//batch))
     return pd.concat(out).groupby(['step', 'source', 'pass'], as_index=False).tokens.sum()
 
 # %% ../nbs/04a_ledger.ipynb #b887db4e
