@@ -179,7 +179,7 @@ def writing(data, rank=0, world_size=1, # As datatrove calls a step
         write_pieces(kept, out, **kw)
         meta['dropped'] = s.rows()
 
-# %% ../nbs/02e_pipeline.ipynb #48d07384
+# %% ../nbs/02e_pipeline.ipynb #10ff0f54
 def group(
     inputs:list,        # `Input`s in order
     size:int=16_000_000 # Bytes of a task at most, unless a single input has more
@@ -188,7 +188,7 @@ def group(
     res,last = [],{}
     for i in inputs:
         g = last.get(i.source)
-        if g and i.size and g[-1].size and sum(o.size for o in g)+i.size<=size: g.append(i)
+        if g and i.kind!='hub' and i.size and g[-1].size and sum(o.size for o in g)+i.size<=size: g.append(i)
         else: res.append(g := [i])
         last[i.source] = g
     return res
