@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['DENIED', 'ALONE', 'MACHINES', 'LOAD', 'EQUAL', 'AT_LEAST', 'ANY_BIT', 'RETURN', 'KILL', 'ERROR', 'ALLOW', 'SANDBOXES',
-           'Limits', 'Result', 'encode', 'decode', 'give', 'take', 'serve', 'answer', 'stand_in', 'judge',
-           'call_filter', 'lock', 'enter', 'build_root', 'views', 'bwrap', 'main', 'inside', 'config', 'start', 'watch',
-           'run_once', 'grade', 'refusal', 'pick_sandbox', 'run_program', 'run_many']
+           'Limits', 'Result', 'call_filter', 'lock', 'enter', 'views', 'build_root', 'bwrap', 'main', 'inside',
+           'config', 'start', 'watch', 'grade', 'run_once', 'refusal', 'pick_sandbox', 'run_program', 'run_many']
 
-# %% ../nbs/13_sandbox.ipynb #20ea719e
+# %% ../nbs/13_sandbox.ipynb #00fd052d
 import marshal, os, platform, secrets, select, shutil, struct, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from .core import TrionyxError, log0, track
 from .executors import n_cores
+from .verdict import answer, decode, encode, give, judge, serve, stand_in, take
 
 # %% ../nbs/13_sandbox.ipynb #47b4130b
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Limits:
         if bad := [k for k,v in asdict(self).items() if v<=0 or (k!='wall' and v!=int(v))]:
             raise TrionyxError(f'expected a whole number above 0 as limit (wall: any above 0), found {bad[0]}={getattr(self, bad[0])!r}. Leave it out for {bad[0]}={getattr(Limits, bad[0])}.')
 
-# %% ../nbs/13_sandbox.ipynb #fb36c3fb
+# %% ../nbs/13_sandbox.ipynb #63bf9fba
 @dataclass(frozen=True)
 class Result:
     "How a program fared"
@@ -41,141 +41,7 @@ class Result:
     why:str        # What stopped it; empty if nothing did
     seconds:float  # By the clock
     sandbox:str    # What held it: one of `SANDBOXES`, or 'unsafe'
-
-# %% ../nbs/13_sandbox.ipynb #c2c71b9c
-def encode(
-    x # Plain data: None, bool, int, float, complex, str, bytes, and list, tuple, set, frozenset, dict of them
-) -> bytes:
-    "Plain data as bytes; objects of a derived class become their base; `TypeError` for anything else"
-    if x is None: return b'n;'
-    for t,k in ((bool, b'b'), (int, b'i')):
-        if isinstance(x, t): return b'%s%x;' % (k, int(x))
-    if isinstance(x, float):   return b'f' + float.hex(x).encode() + b';'
-    if isinstance(x, complex): return b'c2;' + encode(x.real) + encode(x.imag)
-    for t,k in ((str, b's'), (bytes, b'y')):
-        if isinstance(x, t):
-            x = x.encode('utf-8', 'surrogatepass') if t is str else bytes(x)
-            return b'%s%x;' % (k, len(x)) + x
-    for t,k in ((list, b'l'), (tuple, b't'), (set, b'e'), (frozenset, b'z'), (dict, b'd')):
-        if isinstance(x, t):
-            xs = [o for kv in x.items() for o in kv] if t is dict else list(x)
-            return b'%s%x;' % (k, len(xs)) + b''.join([encode(o) for o in xs])
-    raise TypeError(f'expected plain data such as numbers, strings and lists, found {type(x).__name__}')
-
-# %% ../nbs/13_sandbox.ipynb #c0ec2a8e
-def decode(
-    b:bytes # From `encode`, or from an enemy
-):
-    "The plain data in `b`; raises an error where it holds anything else"
-    def item():
-        nonlocal i
-        j = b.index(b';', i)
-        k,v,i = b[i:i+1],b[i+1:j],j+1
-        if k==b'n': return None
-        if k==b'f': return float.fromhex(v.decode())
-        n = int(v, 16)
-        if k==b'i': return n
-        if k==b'b': return bool(n)
-        if k in b'sy':
-            i += n
-            return b[i-n:i].decode('utf-8', 'surrogatepass') if k==b's' else b[i-n:i]
-        xs = [item() for _ in range(n)]
-        if k==b'c': return complex(*xs)
-        if k==b'd': return dict(zip(xs[::2], xs[1::2]))
-        return {b'l':list, b't':tuple, b'e':set, b'z':frozenset}[k](xs)
-    i = 0
-    return item()
-
-# %% ../nbs/13_sandbox.ipynb #79fd8576
-def give(
-    fd:int, # Where to
-    x       # Plain data
-):
-    "Send `x`"
-    b = encode(x)
-    b = memoryview(len(b).to_bytes(8, 'big') + b)
-    while b: b = b[os.write(fd, b):]
-
-def take(
-    fd:int,          # Where from
-    most:int=1<<30   # Bytes
-):
-    "Receive what `give` sent; `EOFError` where the other side is gone"
-    def read(n):
-        if n>most: raise ValueError(f'expected at most {most:,} bytes in an answer, found {n:,}')
-        res = b''
-        while len(res)<n:
-            if not (o := os.read(fd, min(n-len(res), 1<<16))): raise EOFError('the program ended before its tests did')
-            res += o
-        return res
-    return decode(read(int.from_bytes(read(8), 'big')))
-
-# %% ../nbs/13_sandbox.ipynb #cc673e78
-def serve(
-    ask:int, # Calls come from here
-    tell:int # Answers go there
-):
-    "Run the program, then answer calls of its functions until there are no more"
-    def attempt(f, *args, **kw):
-        try: return encode(['ok', f(*args, **kw)])
-        except BaseException as e: return encode(['error', type(e).__name__, str(e)[:200]])
-    mod = sys.modules['program'] = type(sys)('program')
-    res = attempt(lambda code: exec(compile(code, 'program', 'exec'), mod.__dict__), take(ask))
-    while True:
-        b = memoryview(len(res).to_bytes(8, 'big') + res)
-        while b: b = b[os.write(tell, b):]
-        try: name,args,kw = take(ask)
-        except EOFError: return
-        res = attempt(lambda: getattr(mod, name)(*args, **kw))
-
-# %% ../nbs/13_sandbox.ipynb #d0a8a46e
-def answer(
-    p:dict # Program in another process: ask and tell, its pipes; most, bytes in an answer; lost, what broke the pipes; calls
-):
-    "The next answer, or the program's error"
-    try: kind,*o = take(p['tell'], p['most'])
-    except BaseException as e: p['lost'] = e; raise
-    if kind=='ok': return o[0]
-    t = getattr(sys.modules['builtins'], o[0], None)
-    plain = isinstance(t, type) and issubclass(t, Exception) and not issubclass(t, (StopIteration, StopAsyncIteration, UnicodeError))
-    raise t(o[1]) if plain else RuntimeError(f'{o[0]}: {o[1]}')
-
-def stand_in(
-    p:dict,  # As in `answer`
-    name:str # Of a function
-):
-    "A function here that calls the program's"
-    def call(*args, **kw):
-        p['calls'] += 1
-        try: give(p['ask'], [name, args, kw])
-        except OSError: p['lost'] = EOFError('the program ended before its tests did'); raise p['lost'] from None
-        return answer(p)
-    return call
-
-# %% ../nbs/13_sandbox.ipynb #894142a5
-def judge(
-    job:dict,  # code, tests, names, setup
-    p:dict     # As in `answer`, ready to take its code
-) -> str:      # Empty if all assertions held
-    "What the tests find wrong with the program"
-    try:
-        give(p['ask'], job['code'])
-        g = dict(__name__='tests')
-        exec(compile(job['setup'], 'setup', 'exec'), g)
-        answer(p)
-        fs = {o: stand_in(p, o) for o in job['names']}
-        g.update(fs)
-        exec(compile(job['tests'], 'tests', 'exec'), g)
-        if 'check' in g: g['check'](fs[job['names'][0]])
-        if p['lost']: raise p['lost']
-        return '' if p['calls'] else f"the tests never called {job['names'][0]}"
-    except BaseException as e:
-        e = p['lost'] or e
-        tb,line = e.__traceback__,''
-        while tb:
-            if tb.tb_frame.f_code.co_filename=='tests': line = job['tests'].splitlines()[tb.tb_lineno-1].strip()
-            tb = tb.tb_next
-        return ': '.join(filter(None, [type(e).__name__, str(e), line]))[:400]
+    def __post_init__(self): assert self.ok==(not self.why)
 
 # %% ../nbs/13_sandbox.ipynb #ff2ee42c
 DENIED = dict(ptrace=(101, 117), process_vm_readv=(310, 270), process_vm_writev=(311, 271), unshare=(272, 97), setns=(308, 268), mount=(165, 40),
@@ -203,7 +69,7 @@ def call_filter(
     fs += [(EQUAL,0,3,ALONE['clone'][i]), (LOAD,0,0,16), (ANY_BIT,0,1,0x7E020000), (RETURN,0,0,ERROR|1)]  # the CLONE_NEW* flags
     return b''.join(struct.pack('=HBBI', *o) for o in [*fs, (RETURN,0,0,ALLOW)])
 
-# %% ../nbs/13_sandbox.ipynb #3cd0e138
+# %% ../nbs/13_sandbox.ipynb #fa23f6c9
 def lock(
     cfg:dict # uid, bytes of memory and files, seconds of cpu, procs, filter
 ):
@@ -218,32 +84,39 @@ def lock(
     r.setrlimit(r.RLIMIT_CPU, (cfg['cpu'], cfg['cpu']+1))
     if not cfg['filter']: return
     import ctypes
-    class Prog(ctypes.Structure): _fields_ = [('n', ctypes.c_ushort), ('code', ctypes.c_char_p)]
-    libc,prog = ctypes.CDLL(None, use_errno=True),Prog(len(cfg['filter'])//8, cfg['filter'])
+    class _Prog(ctypes.Structure): _fields_ = [('n', ctypes.c_ushort), ('code', ctypes.c_char_p)]
+    libc,prog = ctypes.CDLL(None, use_errno=True),_Prog(len(cfg['filter'])//8, cfg['filter'])
     for args in ((38, 1, 0, 0, 0), (22, 2, ctypes.byref(prog))): # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP
         if libc.prctl(*args): raise OSError(ctypes.get_errno(), 'prctl')
 
-# %% ../nbs/13_sandbox.ipynb #21402be9
+# %% ../nbs/13_sandbox.ipynb #8bf09e2f
 def enter(
     cfg:dict # As in `lock`, with views and pivot for `build_root`
 ):
     "Move this process into new namespaces; returns in a grandchild that has no rights outside them"
     import ctypes
     libc = ctypes.CDLL(None, use_errno=True)
-    def do(name, *args):
+    def _do(name, *args):
         if getattr(libc, name)(*args)<0: raise OSError(e := ctypes.get_errno(), f'{name}: {os.strerror(e)}')
     uid,gid = os.getuid(),os.getgid()
-    do('unshare', 0x6C020000 | (0 if cfg['uid'] else 0x10000000)) # CLONE_NEWNS, UTS, IPC, PID, NET; USER
+    _do('unshare', 0x6C020000 | (0 if cfg['uid'] else 0x10000000)) # CLONE_NEWNS, UTS, IPC, PID, NET; USER
     if not cfg['uid']:
         for k,v in dict(setgroups='deny', uid_map=f'1000 {uid} 1', gid_map=f'1000 {gid} 1').items():
             with open(f'/proc/self/{k}', 'w') as f: f.write(v)
     for first in (True, False):
-        do('prctl', 1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+        _do('prctl', 1, 9)  # PR_SET_PDEATHSIG, SIGKILL
         if pid := os.fork():
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             os._exit(code if code>=0 else 128-code)
-        if first: build_root(cfg, do)
-    if not cfg['uid']: do('capset', (0x20080522).to_bytes(8, sys.byteorder), bytes(24)) # no capabilities
+        if first: build_root(cfg, _do)
+    if not cfg['uid']: _do('capset', (0x20080522).to_bytes(8, sys.byteorder), bytes(24)) # no capabilities
+
+# %% ../nbs/13_sandbox.ipynb #9d2a21b0
+def views() -> list[tuple[str,str]]: # Path on this machine, links resolved; path inside
+    "Folders and files without which this Python does not start"
+    exe = os.path.realpath(getattr(sys, '_base_executable', sys.executable))
+    paths = {'/lib', '/lib64', '/usr/lib', '/usr/lib64', '/etc/ld.so.cache', f'{sys.base_prefix}/lib', os.path.dirname(os.__file__), exe}
+    return [(os.path.realpath(o), o) for o in sorted(paths) if os.path.exists(o) and not any(str(q) in paths for q in Path(o).parents)]
 
 # %% ../nbs/13_sandbox.ipynb #f9adb213
 def build_root(
@@ -269,13 +142,6 @@ def build_root(
     do('sethostname', b'sandbox', 7)
     os.chdir('/tmp')
 
-# %% ../nbs/13_sandbox.ipynb #9d2a21b0
-def views() -> list[tuple[str,str]]: # Path on this machine, links resolved; path inside
-    "Folders and files without which this Python does not start"
-    exe = os.path.realpath(getattr(sys, '_base_executable', sys.executable))
-    paths = {'/lib', '/lib64', '/usr/lib', '/usr/lib64', '/etc/ld.so.cache', f'{sys.base_prefix}/lib', os.path.dirname(os.__file__), exe}
-    return [(os.path.realpath(o), o) for o in sorted(paths) if os.path.exists(o) and not any(str(q) in paths for q in Path(o).parents)]
-
 # %% ../nbs/13_sandbox.ipynb #18b27e22
 def bwrap(
     cfg:dict,  # As in `lock`
@@ -288,7 +154,7 @@ def bwrap(
     return [shutil.which('bwrap') or 'bwrap', *'--unshare-ipc --unshare-pid --unshare-net --unshare-uts --hostname sandbox --die-with-parent --new-session'.split(), *root, *binds,
             *f"--dev-bind /dev/null /dev/null --perms 1777 --size {cfg['files']} --tmpfs /tmp --chdir /tmp --remount-ro / --seccomp {filter} --".split()]
 
-# %% ../nbs/13_sandbox.ipynb #05ca289b
+# %% ../nbs/13_sandbox.ipynb #23fb419f
 def main(
     role:str, # 'serve' or 'judge'
     cfg:dict, # As in `enter`, `lock`
@@ -311,17 +177,16 @@ def main(
         serve(ask, tell)
     os._exit(0)
 
-# %% ../nbs/13_sandbox.ipynb #5a2749cb
 @cache
 def inside() -> bytes:
     "All that runs in a sandbox, compiled"
     src = '\n'.join(['import os, sys', *map(getsource, (encode, decode, give, take, serve, answer, stand_in, judge, lock, enter, build_root, main))])
     return marshal.dumps(compile(src, 'sandbox', 'exec'))
 
-# %% ../nbs/13_sandbox.ipynb #20fcc0f4
+# %% ../nbs/13_sandbox.ipynb #763b9244
 def config(
     kind:str,  # One of `SANDBOXES`, or 'unsafe'
-    lim:Limits
+    lim:Limits # To lock it in
 ) -> dict:     # As in `main`
     "What a process in a sandbox must be told"
     old = tuple(map(int, platform.release().split('-')[0].split('.')[:2])) < (5, 14)
@@ -332,13 +197,13 @@ def config(
     return dict(enter=kind=='namespaces', uid=uid, memory=lim.memory<<20, files=lim.files<<20, cpu=lim.cpu, most=lim.output<<20, procs=None if alone else lim.procs+seats,
                 filter=call_filter(platform.machine(), alone), views=views(), pivot=DENIED['pivot_root'][list(MACHINES).index(platform.machine())])
 
-# %% ../nbs/13_sandbox.ipynb #b7ba0b1d
+# %% ../nbs/13_sandbox.ipynb #9d308832
 SANDBOXES = ('bubblewrap', 'namespaces')
 
 def start(
     kind:str,   # One of `SANDBOXES`, or 'unsafe'
     role:str,   # As in `main`
-    lim:Limits,
+    lim:Limits, # To lock it in
     ask:int,    # As in `main`
     tell:int,   # As in `main`
     **kw        # For `Popen`
@@ -376,11 +241,29 @@ def watch(
             if len(got[fd])>most: over = 'output'
     return got[report],got[out],over
 
-# %% ../nbs/13_sandbox.ipynb #8ac7b157
+# %% ../nbs/13_sandbox.ipynb #ebcbf4ff
+def grade(
+    said:str,   # By the tests' process: 'ready', a line end, then the word or 'failed' with a reason
+    text:bytes, # All that was printed
+    over:str,   # What ran out, as from `watch`
+    word:str,   # The secret
+    lim:Limits, # As they were
+    program     # `Popen` of the program
+) -> str:       # As from `run_once`
+    "The reason of a failure"
+    ready,_,verdict = said.partition('\n')
+    if over=='output': return f'printed more than {lim.output} MB'
+    if ready!='ready': raise OSError('; '.join(text.decode(errors='replace').splitlines()[-2:]) or f'nothing happened for {lim.wall} s')
+    if over: return f'took longer than {lim.wall:g} s'
+    if verdict==word: return ''
+    if verdict.startswith('failed EOFError') and program.wait(2) in (-9, -24, 128+9, 128+24): return f'ended by the system: more than {lim.cpu} s of computing'
+    return ''.join(o if o.isprintable() else ' ' for o in verdict.removeprefix('failed ')) or 'its tests ended without a verdict'
+
+# %% ../nbs/13_sandbox.ipynb #d4dcf208
 def run_once(
     kind:str,   # One of `SANDBOXES`, or 'unsafe'
     job:dict,   # As in `judge`
-    lim:Limits,
+    lim:Limits, # For each of the two
     folder='/'  # Where an unsafe program runs
 ) -> str:       # What the program failed on; empty if all assertions held
     "Program and tests, each in a sandbox of its own; `OSError` where one does not start"
@@ -399,24 +282,6 @@ def run_once(
         for p in ps: p.wait()
         for p in ps[1:]: p.stdin.close()
         for fd in [report, out, *theirs]: os.close(fd)
-
-# %% ../nbs/13_sandbox.ipynb #0a78bb9d
-def grade(
-    said:str,   # By the tests' process: 'ready', a line end, then the word or 'failed' with a reason
-    text:bytes, # All that was printed
-    over:str,   # What ran out, as from `watch`
-    word:str,   # The secret
-    lim:Limits,
-    program     # `Popen` of the program
-) -> str:       # As from `run_once`
-    "The reason of a failure"
-    ready,_,verdict = said.partition('\n')
-    if over=='output': return f'printed more than {lim.output} MB'
-    if ready!='ready': raise OSError('; '.join(text.decode(errors='replace').splitlines()[-2:]) or f'nothing happened for {lim.wall} s')
-    if over: return f'took longer than {lim.wall:g} s'
-    if verdict==word: return ''
-    if verdict.startswith('failed EOFError') and program.wait(2) in (-9, -24, 128+9, 128+24): return f'ended by the system: more than {lim.cpu} s of computing'
-    return ''.join(o if o.isprintable() else ' ' for o in verdict.removeprefix('failed ')) or 'its tests ended without a verdict'
 
 # %% ../nbs/13_sandbox.ipynb #6cb6fe9b
 @cache
