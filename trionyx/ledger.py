@@ -28,12 +28,12 @@ class Ledger(StepLog):
         self.run = self.path.parent.parent
         if plan is not None: write_json(self.path.with_name('plan.json'), dict(sources=plan))
 
-# %% ../nbs/04a_ledger.ipynb #1dbfb249
+# %% ../nbs/04a_ledger.ipynb #f15f83bb
 @patch
 def rows(self:Ledger) -> list[tuple]: # (first, after last), disjoint and in order
     "Rows that were trained on"
     res = []
-    for a,b in sorted(tuple(o['rows']) for o in self.read()):
+    for a,b in sorted(tuple(o['rows']) for o in self.read() if o['rows'][0]<o['rows'][1]):
         if res and a<=res[-1][1]: res[-1] = res[-1][0],max(b, res[-1][1])
         else: res.append((a, b))
     return res
@@ -169,15 +169,14 @@ def step_range(
     if a<b<=done: return range(a, b)
     raise TrionyxError(f'expected --steps as 7 or 0:10, within the {done:,} steps done, found {s!r}. Name steps from 0 to {done:,}.')
 
-# %% ../nbs/04a_ledger.ipynb #daa9599b
+# %% ../nbs/04a_ledger.ipynb #c73ba421
 def steps_table(
-    rows:Rows,   # Of a run
-    batch:int,   # Rows of a step
-    steps:range  # Which steps
+    rows:Rows, # Of a run
+    recs:list  # Lines of its ledger
 ): # DataFrame, A row per step and document: source, id, license, pass, tokens
     "The documents of some steps"
     import pandas as pd
-    df = rows.with_names(pd.concat([rows.spans(s*batch, (s+1)*batch).assign(step=s) for s in steps], ignore_index=True))
+    df = rows.with_names(pd.concat([rows.spans(*o['rows']).assign(step=o['step']) for o in recs], ignore_index=True))
     return df[df.tokens>0].groupby(['step', 'source', 'id', 'license', 'pass'], sort=False).tokens.sum().reset_index()
 
 # %% ../nbs/04a_ledger.ipynb #a372ad50
@@ -199,24 +198,24 @@ def find_doc(
             n += len(ids)
     return res
 
-# %% ../nbs/04a_ledger.ipynb #6387b921
+# %% ../nbs/04a_ledger.ipynb #ade23df7
 def doc_table(
-    rows:Rows,   # Of a run
-    batch:int,   # Rows of a step
-    ranges:list, # Rows trained on
-    found:list   # As from `find_doc`
+    rows:Rows, # Of a run
+    recs:list, # Lines of its ledger
+    found:list # As from `find_doc`
 ): # DataFrame, A row per step and pass: step, source, pass, tokens
     "In which steps documents were seen"
     import pandas as pd
     o,out = rows.order,[pd.DataFrame(columns=['step', 'source', 'doc', 'pass', 'tokens'])]
     for k,d in found:
         at = np.flatnonzero((o.doc==d) & (o.src==o.names.index(k)))
-        for i in sorted({i for p in at for i in rows.pack.rows_of(p) if any(a<=i<b for a,b in ranges)}):
-            sp = rows.spans(i)
-            out.append(sp[(sp.source==k) & (sp.doc==d)].assign(step=i//batch))
+        where = {i for p in at for i in rows.pack.rows_of(p)}
+        for r in (r for r in recs if any(r['rows'][0]<=i<r['rows'][1] for i in where)):
+            sp = rows.spans(*r['rows'])
+            out.append(sp[(sp.source==k) & (sp.doc==d)].assign(step=r['step']))
     return pd.concat(out).groupby(['step', 'source', 'pass'], as_index=False).tokens.sum()
 
-# %% ../nbs/04a_ledger.ipynb #b887db4e
+# %% ../nbs/04a_ledger.ipynb #4ed23037
 def ledger(
     run:str,      # Name of a run
     steps:str='', # List the documents of these steps, as in 100:110
@@ -235,9 +234,11 @@ def ledger(
 
 def _listing(folder, led, steps, doc):
     "A table of the documents of steps, or of the steps of a document"
-    rows,batch = run_rows(folder),read_json(folder/'config.json')['decided']['rows']['batch']
-    if steps: return steps_table(rows, batch, steps).to_string(index=False)
+    rows,recs = run_rows(folder),led.read()
+    if steps:
+        read = [o for o in recs if o['step'] in steps and o['rows'][0]<o['rows'][1]]
+        return steps_table(rows, read).to_string(index=False) if read else 'these steps were skipped: nothing was read'
     if not (found := find_doc(rows.order.shards, rows.order.names, doc)):
         raise TrionyxError(f"expected the id of a training document, found {doc!r} in none of {', '.join(rows.order.names)}. It may be held out, or was dropped in preparing.")
-    df = doc_table(rows, batch, led.rows(), found)
+    df = doc_table(rows, recs, found)
     return f'{doc} was seen in\n{df.to_string(index=False)}' if len(df) else f'{doc}: in the data ({found[0][0]}), not seen in the {len(led.read()):,} steps done'
