@@ -128,13 +128,13 @@ def line_of(
     row = dict(id=d.id, text=d.text, split='val' if held_out(d.metadata[NOTE]['hash'], share) else 'train')
     return (json.dumps(row | {k:v for k,v in d.metadata.items() if k!=NOTE}, ensure_ascii=False)+'\n').encode()
 
-# %% ../nbs/02e_pipeline.ipynb #5febbde4
+# %% ../nbs/02e_pipeline.ipynb #887d0dc6
 @contextmanager
 def text_file(
     path # Ends in .jsonl.gz
 ):
     "A compressed file to write bytes to"
-    with open(path, 'wb') as f, gzip.GzipFile('', 'wb', 3, f, mtime=0) as z: yield z
+    with open(path, 'wb') as f, gzip.GzipFile('', 'wb', 1, f, mtime=0) as z: yield z
 
 # %% ../nbs/02e_pipeline.ipynb #328e86dd
 def batched_to(
