@@ -142,13 +142,13 @@ def build_root(
     do('sethostname', b'sandbox', 7)
     os.chdir('/tmp')
 
-# %% ../nbs/13_sandbox.ipynb #18b27e22
+# %% ../nbs/13_sandbox.ipynb #20f1bc66
 def bwrap(
     cfg:dict,  # As in `lock`
     filter:int # File descriptor from which it reads the filter
 ) -> list[str]:
     "bubblewrap's command line, up to the command it should run"
-    dirs = sorted({str(q) for _,p in cfg['views'] for q in Path(p).parents}) # bubblewrap would keep these for its own user
+    dirs = sorted({str(q) for p in ['/dev/null', *(p for _,p in cfg['views'])] for q in Path(p).parents}) # bubblewrap would keep these for its own user
     binds = [a for o in dirs for a in ('--perms', '755', '--dir', o)] + [a for o,p in cfg['views'] for a in ('--ro-bind', o, p)]
     root = ['--cap-add', 'CAP_SETUID', '--cap-add', 'CAP_SETGID'] if cfg['uid'] else ['--unshare-user']
     return [shutil.which('bwrap') or 'bwrap', *'--unshare-ipc --unshare-pid --unshare-net --unshare-uts --hostname sandbox --die-with-parent --new-session'.split(), *root, *binds,
@@ -241,7 +241,7 @@ def watch(
             if len(got[fd])>most: over = 'output'
     return got[report],got[out],over
 
-# %% ../nbs/13_sandbox.ipynb #ebcbf4ff
+# %% ../nbs/13_sandbox.ipynb #3d5fd887
 def grade(
     said:str,   # By the tests' process: 'ready', a line end, then the word or 'failed' with a reason
     text:bytes, # All that was printed
@@ -256,7 +256,8 @@ def grade(
     if ready!='ready': raise OSError('; '.join(text.decode(errors='replace').splitlines()[-2:]) or f'nothing happened for {lim.wall} s')
     if over: return f'took longer than {lim.wall:g} s'
     if verdict==word: return ''
-    if verdict.startswith('failed EOFError') and program.wait(2) in (-9, -24, 128+9, 128+24): return f'ended by the system: more than {lim.cpu} s of computing'
+    if verdict.startswith('failed EOFError') and (code := program.wait(2)) in (-9, -24, 128+9, 128+24):
+        return f"{'killed, by itself or after' if code in (-9, 128+9) else 'ended after'} more than {lim.cpu} s of computing"
     return ''.join(o if o.isprintable() else ' ' for o in verdict.removeprefix('failed ')) or 'its tests ended without a verdict'
 
 # %% ../nbs/13_sandbox.ipynb #d4dcf208
