@@ -22,19 +22,9 @@ export TRIONYX_HOME=${TRIONYX_HOME:-runs}
 foi=$TRIONYX_HOME/data/demo-foi.jsonl
 letter='Write an FOI request to TfL about biscuits'
 
-# Stages, and the seconds each took where the demo was made (LOG.md); the rest is scaled by the pace of this machine.
 names=(requests documents tokenizer tokens pretrain fine-tune bench report)
 nominal=(3 12 4 6 180 165 12 8)
-began=$SECONDS stage=-1 done_nominal=0 spent=0
-next() { # announce the next stage, with the time left
-    [ $stage -lt 0 ] || { local took=$((SECONDS-at)); [ $took -lt 3 ] || { spent=$((spent+took)); done_nominal=$((done_nominal+nominal[stage])); }; }
-    stage=$((stage+1)) at=$SECONDS
-    local left=0 i
-    for ((i=stage; i<${#names[@]}; i++)); do left=$((left+nominal[i])); done
-    [ $done_nominal -lt 20 ] || left=$((left*spent/done_nominal))
-    printf '\n== %d/%d %s: %s (%dm%02ds so far, about %dm%02ds left)\n' $((stage+1)) ${#names[@]} "${names[stage]}" "$1" \
-        $(((SECONDS-began)/60)) $(((SECONDS-began)%60)) $((left/60)) $((left%60))
-}
+. scripts/stages.sh
 
 next 'FOI requests made from topics and authorities, to read in pretraining'
 [ -s "$foi" ] || python scripts/foi.py --kind docs --n 4000 --out "$foi"
@@ -56,4 +46,4 @@ next 'figures and samples'
 python scripts/report.py demo-sft
 printf '\n== "%s"\n\n' "$letter"
 python scripts/chat.py demo-sft --temperature 0 -p "$letter"
-printf '\nThe demo took %dm%02ds. Talk to it: .venv/bin/python scripts/chat.py demo-sft\n' $(((SECONDS-began)/60)) $(((SECONDS-began)%60))
+printf '\nThe demo took %s. Talk to it: .venv/bin/python scripts/chat.py demo-sft\n' "$(clock $((SECONDS-began)))"

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Train Trionyx 2B as the post did: 12 billion tokens, depth 28, a node of 8 H200s. About 5 hours of GPUs, after a day or less of preparing data, which needs none.
+#   bash scripts/trionyx_2b.sh --foi requests.jsonl          all of it; the FOI requests are your own (JSONL or CSV)
+#   bash scripts/trionyx_2b.sh --foi requests.jsonl --only data      documents, tokenizer and tokens: run this on a machine without GPUs
+#   bash scripts/trionyx_2b.sh --rehearse                    the same path here, in minutes: depth 2, a practice hub, generated requests
+# Options: --gpus N (those there are), --name NAME (trionyx-2b), --evals PLACES (evaluation data to keep out of the text), --bundle DIR (for CORE),
+#   --sft FILES (conversations beside the FOI requests, as sft.py --data takes them), --executor/--cluster as prepare.py has them.
+# Stop it anywhere and start it again: it goes on. Everything is written under runs/, or $TRIONYX_HOME.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+case "${1:-}" in ''|-h|--help) sed -n '2,8s/^# *//p' "$0"; exit;; esac
+foi='' only='' name='' evals='' bundle='' sft='' gpus='' rehearse='' prepare=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --rehearse) rehearse=1; shift; continue ;;
+        --foi|--only|--name|--evals|--bundle|--sft|--gpus) [ $# -ge 2 ] || { echo "trionyx_2b.sh: expected a value after $1, found none. See --help." >&2; exit 2; }
+            printf -v "${1#--}" %s "$2" ;;
+        --executor|--cluster) [ $# -ge 2 ] || { echo "trionyx_2b.sh: expected a value after $1, found none. See --help." >&2; exit 2; }; prepare+=("$1" "$2") ;;
+        *) echo "trionyx_2b.sh: expected an option, found $1. See --help." >&2; exit 2 ;;
+    esac
+    shift 2
+done
+[ -z "$only" ] || [ "$only" = data ] || { echo "trionyx_2b.sh: expected --only data, found --only $only." >&2; exit 2; }
+[ -n "$rehearse$foi" ] || { echo "trionyx_2b.sh: expected --foi FILE, your own FOI requests, found none. To try the path without any: --rehearse." >&2; exit 2; }
+[ -z "$foi" ] || [ -s "$foi" ] || { echo "trionyx_2b.sh: expected requests in $foi, found no such file, or an empty one." >&2; exit 2; }
+. scripts/env.sh || exit 1
+export TRIONYX_HOME=${TRIONYX_HOME:-runs}
+gpus=${gpus:-$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)}
+
+if [ -n "$rehearse" ]; then
+    name=${name:-rehearsal} nominal=(8 60 6 10 60 10 40 20 10)
+    vocab=4096 budget=1200000 train=(--depth 2 --seq 256 --batch 8192 --steps 140 --eval-every 70 --eval-tokens 60000 --save-secs 10)
+    tune=(--foi 2000 --batch 8192 --steps 40 --save-secs 10) letters=10
+    ranks=$((gpus > 0 ? gpus : 2))
+else
+    name=${name:-trionyx-2b} nominal=(1 40000 900 7000 18000 600 900 600 30)
+    vocab=32768 budget=12.1e9 train=(--depth 28)
+    tune=(--foi 51000) letters=200
+    ranks=$gpus
+    [ "$ranks" -gt 0 ] || [ "$only" = data ] || { echo "trionyx_2b.sh: expected GPUs, found none. Prepare the data here with --only data, or try the path with --rehearse." >&2; exit 2; }
+fi
+names=(requests documents tokenizer tokens pretrain bench fine-tune bench report)
+. scripts/stages.sh
+
+next 'FOI prompts to keep out of the text'
+prompts=$TRIONYX_HOME/data/$name-foi-prompts.jsonl
+[ -s "$prompts" ] || python scripts/foi.py --kind prompts --n 2000 --out "$prompts"
+if [ -n "$rehearse" ]; then
+    foi=${foi:-$TRIONYX_HOME/data/$name-foi.jsonl}
+    [ -s "$foi" ] || python scripts/foi.py --kind docs --n 3000 --out "$foi"
+    log=$TRIONYX_HOME/data/$name-hub.log
+    python scripts/mirror.py "$TRIONYX_HOME/data/$name-hub" --practice --port 0 > "$log" 2>&1 &
+    trap 'kill %1 2>/dev/null || true' EXIT
+    for _ in $(seq 600); do grep -q HF_ENDPOINT= "$log" && break; kill -0 %1 2>/dev/null || { cat "$log" >&2; exit 1; }; sleep 0.2; done
+    eval "export $(grep -o 'HF_ENDPOINT=.*' "$log")"
+fi
+data=(--name "$name" --mix trionyx --budget "$budget" --data "foi=$foi" --evals "$prompts${evals:+,$evals}" ${prepare[@]+"${prepare[@]}"})
+next 'as much of the 18 sources as the budget needs, cleaned, without duplicates'
+python scripts/prepare.py "${data[@]}" --stage docs
+next "a vocabulary of $vocab tokens"
+python scripts/tokenizer.py --name "$name" --vocab "$vocab"
+next 'documents as tokens, with a held-out part of each source'
+python scripts/prepare.py "${data[@]}" --stage tokens
+[ "$only" != data ] || { echo "The data are in $TRIONYX_HOME/data/$name, the tokenizer in $TRIONYX_HOME/tokenizer/$name. Start the same command without --only data on the GPUs."; exit; }
+
+launch() { torchrun --standalone --nproc_per_node="$ranks" "$@"; }
+next 'a GPT learns to continue text'
+launch scripts/pretrain.py --name "$name" --mix trionyx "${train[@]}"
+next 'bits per byte on held-out text, and CORE'
+python scripts/bench.py "$name" --what "bpb${bundle:+,core}" ${bundle:+--bundle "$bundle"}
+next 'it learns to answer'
+launch scripts/sft.py "$name" "${tune[@]}" ${sft:+--data "$sft"}
+next 'letters for prompts it has never seen'
+python scripts/bench.py "$name-sft" --what foi --letters "$letters"
+next 'figures and samples'
+python scripts/ledger.py "$name" > "$TRIONYX_HOME/runs/$name/ledger/summary.txt"
+python scripts/report.py "$name-sft"
+printf '\n%s took %s. Talk to it: .venv/bin/python scripts/chat.py %s-sft\n' "$name" "$(clock $((SECONDS-began)))" "$name"
