@@ -35,7 +35,7 @@ def bits_per_byte(
         n += b.sum().item()
     return nats,n
 
-# %% ../nbs/08_train.ipynb #0568c919
+# %% ../nbs/08_train.ipynb #2e2cf78a
 class Trainer:
     "The only training loop: pretraining and fine-tuning pass other `data`, `opt` and `cbs`"
     def __init__(self,
@@ -44,7 +44,7 @@ class Trainer:
         opt,                  # A `MuonAdamW` over the parameters of `model`
         steps:int,            # Optimizer steps in all
         world:World=World(),  # This process among all
-        cbs=(),               # Objects with `before_fit(trainer)` and `after_step(trainer)`
+        cbs=(),               # Objects with some of the methods of `Callback`
         bos:int=None,         # Id that starts a document, where attention stays inside documents
         token_bytes=None,     # (vocab,) UTF-8 bytes of each token, for the bits per byte of a batch
         on_nonfinite='stop',  # What to do before an update that is not finite: 'stop' or 'skip'
@@ -144,7 +144,39 @@ def named(
     ids = list(dict.fromkeys(df.source+'/'+df.id))
     return f"{rows}, documents {', '.join(ids[:most])}{f' and {len(ids)-most:,} more' if len(ids)>most else ''}"
 
-# %% ../nbs/08_train.ipynb #60a57d24
+# %% ../nbs/08_train.ipynb #0b65c77e
+class Callback:
+    "Something that happens beside training; each method may be left out"
+    label = ''  # Under which the time of `after_step` is logged
+    def before_fit(self, t): # The trainer
+        "Called once, when training starts or goes on"
+    def after_step(self, t): # The trainer
+        "Called after each step; `t.step` steps are done"
+    def on_failure(self, t): # The trainer
+        "Called on all ranks when training cannot go on; the weights are as before the step"
+    def after_fit(self, t): # The trainer
+        "Called once, however training ended"
+
+# %% ../nbs/08_train.ipynb #8451a4fa
+@patch
+def tell(self:Trainer,
+    event:str # 'before_fit', 'after_step', 'on_failure' or 'after_fit'
+):
+    "Call every callback that has a method of this name; the time of `after_step` is logged under its `label`"
+    for cb in self.cbs:
+        t0 = time.perf_counter()
+        if fn := getattr(cb, event, None): fn(self)
+        if event=='after_step' and (label := getattr(cb, 'label', '')): self.times[label] = time.perf_counter()-t0
+
+@patch
+def _step(self:Trainer):
+    "One step, and what happens beside it"
+    t0 = time.perf_counter()
+    got = self.one_step()
+    self.last = dict(step=self.step, **got, lr=lr_at(self.step-1, self.steps, self.opt.down), **self.measured(time.perf_counter()-t0))
+    self.tell('after_step')
+
+# %% ../nbs/08_train.ipynb #2bf372ee
 @patch
 def check(self:Trainer,
     got:dict # From `backward`
@@ -160,7 +192,7 @@ def check(self:Trainer,
     if self.on_nonfinite=='skip' and self.skipped<=self.patience:
         log0(f'skipped, {said}')
         return False
-    for cb in self.cbs: cb.on_failure(self)
+    self.tell('on_failure')
     many = f' {self.skipped} steps in a row were not finite.' if self.skipped>1 else ''
     raise TrionyxError(f'expected a finite loss and gradient, {said}{many} The weights are as before this step.')
 
@@ -183,44 +215,15 @@ def update(self:Trainer) -> dict: # Empty, or what `Norms` measured
     self.opt.step()
     return self.norms.after() if due else {}
 
-# %% ../nbs/08_train.ipynb #0b65c77e
-class Callback:
-    "Something that happens beside training; each method may be left out"
-    label = ''  # Under which the time of `after_step` is logged
-    def before_fit(self, t): # The trainer
-        "Called once, when training starts or goes on"
-    def after_step(self, t): # The trainer
-        "Called after each step; `t.step` steps are done"
-    def on_failure(self, t): # The trainer
-        "Called on all ranks when training cannot go on; the weights are as before the step"
-    def after_fit(self, t): # The trainer
-        "Called once, however training ended"
-
-# %% ../nbs/08_train.ipynb #2c4df5e7
+# %% ../nbs/08_train.ipynb #e8b92b19
 @patch
 def fit(self:Trainer):
     "Train up to `steps`, or until some rank wants to stop"
     try:
-        for cb in self.cbs: cb.before_fit(self)
+        self.tell('before_fit')
         while self.step < self.steps and not self.stopping: self._step()
-    finally:
-        for cb in self.cbs: cb.after_fit(self)
+    finally: self.tell('after_fit')
     return self
-
-@patch
-def _step(self:Trainer):
-    "One step, and what happens beside it"
-    t0 = time.perf_counter()
-    got = self.one_step()
-    self.last = dict(step=self.step, **got, lr=lr_at(self.step-1, self.steps, self.opt.down), **self.measured(time.perf_counter()-t0))
-    for cb in self.cbs: self._timed(cb)
-
-@patch
-def _timed(self:Trainer, cb):
-    "After the step, with the time that is to be logged"
-    t0 = time.perf_counter()
-    cb.after_step(self)
-    if label := getattr(cb, 'label', ''): self.times[label] = time.perf_counter()-t0
 
 # %% ../nbs/08_train.ipynb #71c48769
 @patch
