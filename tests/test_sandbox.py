@@ -61,7 +61,7 @@ SCORE = dict(
     thread         = ('import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()\nraise SystemExit', "SystemExit|can't start"),
     word_gc        = ('import gc\ndef f(x): return "".join(("feed", "beef")) in repr(gc.get_objects())', r'\[False, False, False\]|Recursion|MemoryError'),
     word_frames    = ('import sys\ndef f(x):\n    o,s = sys._getframe(),""\n    while o: s += repr(o.f_locals)+repr(list(o.f_globals.items())); o = o.f_back\n    return "".join(("feed", "beef")) in s', r'\[False, False, False\]'),
-    word_memory    = ('import gc\ndef f(x):\n    w = "".join(("feed", "beef"))\n    return [r for o in gc.get_objects() for r in gc.get_referents(o) if isinstance(r, str) and w in r or isinstance(r, bytes) and w.encode() in r]', r'\[\[\], \[\], \[\]\]'),
+    word_memory    = ('import gc\ndef f(x):\n    w = "feed"+str("beef")\n    return sum(w in r if isinstance(r, str) else w.encode() in r for o in gc.get_objects() for r in gc.get_referents(o) if isinstance(r, (str, bytes)) and r is not w)', r'\[0, 0, 0\]'),
     word_argv      = ('import sys, re\ndef f(x): return re.findall("assert|seen", repr(sys.orig_argv[-1:][0][-2000:]))', r'\[\[\], \[\], \[\]\]'),
     word_environ   = ('import os\ndef f(x): return sorted(set(os.environ)-{"LC_CTYPE", "PWD"})', r'\[\[\], \[\], \[\]\]'),
     word_pipes     = ('import os, fcntl\ndef f(x):\n    s = b""\n    for i in range(64):\n        try: os.set_blocking(i, False); s += os.read(i, 9999)\n        except OSError: pass\n    return s', r"\[b'', b'', b''\]|ended before"),
@@ -92,6 +92,11 @@ def test_score(any_kind, name, monkeypatch):
 def test_the_right_answer(any_kind):
     r = run(any_kind, 'print("hello")\ndef f(x): return x+1', PLUS_ONE)
     assert r.ok, r
+
+def test_a_loop_is_not_ended_quietly(any_kind):
+    for o in ('StopIteration', 'StopAsyncIteration', 'GeneratorExit'):
+        r = run(any_kind, f'def f(x): raise {o}', 'assert all(map(lambda i: f(i)==i+1, range(3)))')
+        assert not r.ok and o in r.why, r
 
 def test_tests_are_held_too(kind):
     assert not run(kind, 'def f(x): return 1', 'f(1)\nopen("/etc/passwd")').ok
@@ -124,6 +129,7 @@ MACHINE = dict(
     write_usr    = ('def attack(): open("/usr/lib/owned", "w")', 'Read-only|Permission'),
     delete_self  = ('import shutil\ndef attack(): os.unlink(sys.executable)', 'Read-only|Permission|busy'),
     delete_all   = ('import shutil\ndef attack():\n    shutil.rmtree(os.path.dirname(os.__file__)+"/json", ignore_errors=True)\n    os.stat(os.path.dirname(os.__file__)+"/json/__init__.py")\n    return "still there"', 'still there'),
+    read_only    = ('import sys\ndef attack(): return repr([p for p in ("/", "/usr/lib", "/lib", os.__file__, sys.executable) if not os.statvfs(p).f_flag & os.ST_RDONLY])', r': \[\]'),
     chmod        = ('def attack(): os.chmod(os.__file__, 0o777)', 'Read-only|Permission|not permitted'),
     symlink      = ('def attack():\n    os.symlink("/etc/passwd", "/tmp/a")\n    open("/tmp/a").read()', 'FileNotFound'),
     symlink_up   = ('def attack():\n    os.symlink("../../../../..", "/tmp/up")\n    return repr(set(os.listdir("/tmp/up"))&{"proc", "home", "var"})', r'set\(\)'),
@@ -200,7 +206,7 @@ def test_resources(kind, name):
     t = time.monotonic()
     r = run(kind, code, 'got = f(1)\nassert got==99, got', **limits)
     assert not r.ok and re.search(why, r.why), r
-    assert time.monotonic()-t<10
+    assert time.monotonic()-t<20
 
 # Outside
 def named(name):

@@ -7,9 +7,10 @@ __all__ = ['DENIED', 'ALONE', 'MACHINES', 'LOAD', 'EQUAL', 'AT_LEAST', 'ANY_BIT'
            'Limits', 'Result', 'call_filter', 'lock', 'enter', 'views', 'build_root', 'bwrap', 'main', 'inside',
            'config', 'start', 'watch', 'grade', 'run_once', 'refusal', 'pick_sandbox', 'run_program', 'run_many']
 
-# %% ../nbs/13_sandbox.ipynb #00fd052d
+# %% ../nbs/13_sandbox.ipynb #6aaed1d3
 import marshal, os, platform, secrets, select, shutil, struct, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from inspect import getsource
@@ -241,7 +242,7 @@ def watch(
             if len(got[fd])>most: over = 'output'
     return got[report],got[out],over
 
-# %% ../nbs/13_sandbox.ipynb #3d5fd887
+# %% ../nbs/13_sandbox.ipynb #e321676a
 def grade(
     said:str,   # By the tests' process: 'ready', a line end, then the word or 'failed' with a reason
     text:bytes, # All that was printed
@@ -253,7 +254,7 @@ def grade(
     "The reason of a failure"
     ready,_,verdict = said.partition('\n')
     if over=='output': return f'printed more than {lim.output} MB'
-    if ready!='ready': raise OSError('; '.join(text.decode(errors='replace').splitlines()[-2:]) or f'nothing happened for {lim.wall} s')
+    if ready!='ready': raise OSError(''.join(text.decode(errors='replace').splitlines()[-1:]) or f'nothing happened for {lim.wall} s')
     if over: return f'took longer than {lim.wall:g} s'
     if verdict==word: return ''
     if verdict.startswith('failed EOFError') and (code := program.wait(2)) in (-9, -24, 128+9, 128+24):
@@ -309,7 +310,7 @@ def pick_sandbox(
     raise TrionyxError(f"expected a sandbox for programs that a model wrote, found none that works ({'; '.join(f'{k}: {v}' for k,v in no.items())}). Install bubblewrap (apt install bubblewrap), "
                        "let users make namespaces (sysctl user.max_user_namespaces), or, on a machine with nothing to lose, say unsafe.")
 
-# %% ../nbs/13_sandbox.ipynb #7f1eb957
+# %% ../nbs/13_sandbox.ipynb #6b83a738
 def run_program(
     code:str,            # A whole program
     tests:str,           # Assertions, or a function `check` that takes the first entry point and holds them
@@ -322,9 +323,9 @@ def run_program(
     "Run a program that may be hostile against its tests"
     lim,kind = Limits(**limits),pick_sandbox(sandbox, unsafe)
     job,t = dict(code=code, tests=tests, names=[o.strip() for o in entry_point.split(',')], setup=setup),time.monotonic()
-    with TemporaryDirectory() as d:
+    with TemporaryDirectory() if kind=='unsafe' else nullcontext('/') as d:
         for again in (True, False):
-            try: why = run_once(kind, job, lim, d if kind=='unsafe' else '/'); break
+            try: why = run_once(kind, job, lim, d); break
             except OSError as e:
                 if not again: raise TrionyxError(f'expected the sandbox {kind} to start, found: {e}. It did before, so something ran out: try fewer workers, or a longer wall.') from None
     return Result(not why, why, round(time.monotonic()-t, 3), kind)
