@@ -68,13 +68,13 @@ def home(tmp_path_factory):
     "Runs named by ranks and micro-batch; `parts` goes from 4 ranks to 1 to 2, `again` is stopped on 2 and goes on on 2"
     h = tmp_path_factory.mktemp('world')
     corpus(h)
-    train(h, 4, dict(name='w4m2', micro=2), dict(name='w4m1', micro=1), dict(name='parts', micro=2, stop=60))
+    train(h, 4, dict(name='w4m1', micro=1), dict(name='parts', micro=2, stop=60))
     train(h, 1, dict(name='w1m8', micro=8), dict(name='w1m2', micro=2), dict(name='parts', micro=4, stop=130))
-    train(h, 2, dict(name='w2m4', micro=4), dict(name='w2m1', micro=1), dict(name='parts', micro=4), dict(name='again', micro=4, stop=77))
+    train(h, 2, dict(name='w2m4', micro=4), dict(name='parts', micro=4), dict(name='again', micro=4, stop=77))
     train(h, 2, dict(name='again', micro=4))
     return h
 
-RUNS = 'w1m2 w2m4 w2m1 w4m2 w4m1 parts'.split()
+RUNS = 'w1m2 w2m4 w4m1 parts'.split()
 def lines(home, name, f='metrics.jsonl'): return [json.loads(l) for l in (home/'runs'/name/f).read_text().splitlines()]
 def steps(home, name): return [o for o in lines(home, name) if 'loss' in o]
 def losses(home, name): return np.array([o['loss'] for o in steps(home, name)])
@@ -93,7 +93,7 @@ def test_rows_are_the_same_in_every_step(home, name):
 def test_losses_are_the_same_within_rounding(home, name):
     a,b = losses(home, 'w1m8'),losses(home, name)
     print(f'\n{name}: largest difference {np.abs(a-b).max():.2e}, last 20 steps {np.abs(a-b)[-20:].mean():.2e}; between neighbouring steps {np.abs(np.diff(a)).mean():.2e}')
-    assert np.abs(a-b)[:5].max() < 1e-5 and np.abs(a-b).max() < 1e-2
+    assert np.abs(a-b)[:5].max() < 1e-5 and np.abs(a-b).max() < 5e-3
 
 @pytest.mark.parametrize('name', [*RUNS, 'again'])
 def test_metrics_have_no_gap_and_no_repeat(home, name):
@@ -109,7 +109,7 @@ def test_same_ranks_same_bits(home):
     assert lines(home, 'again', 'ledger/ledger.jsonl')==lines(home, 'w2m4', 'ledger/ledger.jsonl')
 
 def test_ranks_are_timed(home):
-    o = steps(home, 'w4m2')[-1]
+    o = steps(home, 'w4m1')[-1]
     assert o['straggler']>=1 and o['slowest'] in range(4) and 'straggler' not in steps(home, 'w1m8')[-1]
     assert set(o) >= {'secs', 'tokens_per_s', 'wait', 'stall', 'gb'}
 
@@ -134,4 +134,4 @@ def test_a_bad_row_is_found_on_its_rank(home):
     assert [o['step'] for o in steps(home, 'skip') if o.get('skipped')]==[8]
     back = lines(home, 'back', 'ledger/ledger.jsonl')
     assert [o['rows'][0]//ROWS for o in back]==[*range(7), *range(8, 20), 0]
-    assert np.abs(losses(home, 'skip')-losses(home, 'w2m4')[:20])[:7].max() < 1e-5
+    assert [o['loss'] for o in steps(home, 'skip')[:7]]==[o['loss'] for o in steps(home, 'stop')]==[o['loss'] for o in steps(home, 'back')[:7]]

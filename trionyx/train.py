@@ -6,7 +6,7 @@
 __all__ = ['bits_per_byte', 'Trainer', 'named', 'Callback', 'Without', 'Logs', 'duration', 'Progress', 'Evaluate',
            'stop_on_signal']
 
-# %% ../nbs/08_train.ipynb #c90080f2
+# %% ../nbs/08_train.ipynb #74dde6b1
 import math, signal, time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,8 +17,9 @@ from .core import World, TrionyxError, StepLog, log0
 from .ledger import Ledger
 from .metrics import Metrics, Norms, Spikes, Stopwatch, memory_gb, mfu, rounded, straggler
 from .optim import lr_at
+from .watchdog import alive
 
-# %% ../nbs/08_train.ipynb #0981b481
+# %% ../nbs/08_train.ipynb #ee47ebcf
 @torch.no_grad()
 def bits_per_byte(
     model,              # A `GPT`
@@ -33,9 +34,10 @@ def bits_per_byte(
         b = token_bytes[y.clamp(min=0)].where(y>=0, 0)
         nats += model.loss(x.to(dev), y.where(b>0, -1).to(dev), reduction='sum', bos=bos).item()
         n += b.sum().item()
+        alive()
     return nats,n
 
-# %% ../nbs/08_train.ipynb #2e2cf78a
+# %% ../nbs/08_train.ipynb #ad76bac5
 class Trainer:
     "The only training loop: pretraining and fine-tuning pass other `data`, `opt` and `cbs`"
     def __init__(self,
@@ -55,7 +57,6 @@ class Trainer:
         self.on_nonfinite,self.patience,self.norms,self.peak = on_nonfinite,patience,Norms(opt, world=world),None
         self.step,self.skipped,self.last,self.times = 0,0,{},{}
         self.group = dist.new_group(backend='gloo', timeout=timedelta(minutes=10)) if world.world>1 and world.device.type=='cuda' else None
-        self.beat = lambda: None               # Called where a rank shows that it is alive; a `Watchdog` sets it
         self.ask_stop = self.ask_save = False  # Wishes of this rank
         self.stopping = self.saving = False    # What all ranks do after this step
 
@@ -79,7 +80,7 @@ def by_rank(self:Trainer,
     t[self.world.rank::w] = xs
     return [list(o) for o in chunked(self.sum_ranks(*t), w)]
 
-# %% ../nbs/08_train.ipynb #71f2cee5
+# %% ../nbs/08_train.ipynb #8330430c
 @patch
 def backward(self:Trainer) -> dict: # Over all ranks: mean `loss` in nats, `bpb`, `grad_norm`
     "Gradients of one global batch"
@@ -94,14 +95,14 @@ def backward(self:Trainer) -> dict: # Over all ranks: mean `loss` in nats, `bpb`
         loss = self.model.loss(x.to(dev), y.to(dev), reduction='sum', bos=self.bos)
         (loss*(self.world.world/n)).backward()
         nats += loss.detach()
-        self.beat()
+        alive()
     own.stop()
     nats,norm = torch.stack([nats, self.opt.grad_norm()]).tolist() # The one place where the host waits for the GPU
     self.times['own'] = own.secs
     loss, = self.sum_ranks(nats/n)
     return dict(loss=loss, bpb=loss*n/nb/math.log(2), grad_norm=norm)
 
-# %% ../nbs/08_train.ipynb #547c48a6
+# %% ../nbs/08_train.ipynb #95880eea
 @patch
 def find_bad(self:Trainer) -> list[tuple]: # (rank, first row, row after the last), the same on all ranks
     "The micro-batches of the running step whose loss or gradient is not finite"
@@ -110,6 +111,7 @@ def find_bad(self:Trainer) -> list[tuple]: # (rank, first row, row after the las
     for x,y in self.data.batch(self.step):
         loss = self.model.loss(x.to(dev), y.to(dev), reduction='sum', bos=self.bos)
         gs = () if hasattr(ps[0], 'to_local') else torch.autograd.grad(loss, ps, allow_unused=True) # Sharded weights: the loss alone
+        alive()
         bad.append(float(not _finite([loss, *(g for g in gs if g is not None)])))
     a,b = self.data.record(self.step)['rows']
     n = (b-a)//(len(bad)*self.world.world)
@@ -196,11 +198,11 @@ def check(self:Trainer,
     many = f' {self.skipped} steps in a row were not finite.' if self.skipped>1 else ''
     raise TrionyxError(f'expected a finite loss and gradient, {said}{many} The weights are as before this step.')
 
-# %% ../nbs/08_train.ipynb #25cf80c8
+# %% ../nbs/08_train.ipynb #0fb9982c
 @patch
 def one_step(self:Trainer) -> dict: # As from `backward`, with `norms` and `lrs` where measured, or `skipped`
     "Gradients, the check, the update"
-    self.beat()
+    alive()
     got = self.backward()
     got |= self.update() if self.check(got) else dict(skipped=True)
     self.opt.zero_grad()
