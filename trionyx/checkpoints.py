@@ -340,7 +340,7 @@ def save_checkpoint(
     try: sv.save(step, wait=True)
     finally: sv.close()
 
-# %% ../nbs/07a_checkpoints.ipynb #8bff53e2
+# %% ../nbs/07a_checkpoints.ipynb #0cb63fb9
 class Save:
     "A checkpoint every `secs` seconds and every `every` steps, at the end, and when training is to stop"
     def __init__(self,
@@ -354,13 +354,14 @@ class Save:
         "Tidy up, check that there is room for all checkpoints to come, start the clock"
         with saving_to(checkpoint_path(self.folder, t.step)):
             if t.world.main: begin_at(self.folder, t.step)
+            if t.world.main and t.step==t.steps: prune(self.folder, 1, self.every)  # what a kill right after the last save prevented
         self.saver = Saver(self.folder, t.model, t.opt, self.keep, self.every, self.patience)
         self.at,self.saved = time.monotonic(),t.step or -1
         if t.world.main: check_space(self.saver.tmp, self.saver.bytes*self.to_come(t))
     def to_come(self, t) -> int: # The trainer
         "Most checkpoints that will be there at once beyond those that are"
-        n = len(checkpoints(self.folder))
-        return max(t.step<t.steps, self.keep+1-n) + (t.steps//self.every-t.step//self.every if self.every else 0)
+        if t.step==t.steps: return 0
+        return max(1, self.keep+1-len(checkpoints(self.folder))) + (t.steps//self.every-t.step//self.every if self.every else 0)
     def after_step(self, t): # The trainer
         "Raise what went wrong in the background; save where due"
         self.saver.bg.check()

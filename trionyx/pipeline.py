@@ -7,7 +7,7 @@ __all__ = ['NOTE', 'FACTS', 'document', 'read_input', 'reading', 'judge', 'clean
            'text_file', 'batched_to', 'write_pieces', 'writing', 'group', 'column', 'originals', 'book', 'link',
            'copy_lines', 'placing', 'line_at', 'pairs', 'add_up', 'decide', 'gather']
 
-# %% ../nbs/02e_pipeline.ipynb #1630abe9
+# %% ../nbs/02e_pipeline.ipynb #e1a80c30
 import gzip, json, os, shutil
 from bisect import insort
 from collections import Counter
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 import numpy as np
-from .core import TrionyxError, atomic_folder, read_manifest
+from .core import atomic_folder, read_manifest
 from .documents import lines, raw_rows, read_docs, record
 from .cleaning import cleaner, content_hash, fault, held_out, known, tidy, words
 from .near import bands, duplicates
