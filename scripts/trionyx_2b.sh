@@ -29,9 +29,10 @@ gpus=${gpus:-$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)}
 
 if [ -n "$rehearse" ]; then
     name=${name:-rehearsal} nominal=(8 60 6 10 60 10 40 20 10)
-    vocab=4096 budget=1200000 train=(--depth 2 --seq 256 --batch 8192 --steps 140 --eval-every 70 --eval-tokens 60000 --save-secs 10)
-    tune=(--foi 2000 --batch 8192 --steps 40 --save-secs 10) letters=10
-    ranks=$((gpus > 0 ? gpus : 2))
+    vocab=4096 budget=1200000 train=(--depth 2 --seq 512 --batch 8192 --steps 140 --eval-every 70 --eval-tokens 60000 --save-secs 10)
+    tune=(--foi 2000 --batch 8192 --steps 60 --save-secs 10) letters=10
+    ranks=$((gpus > 0 ? gpus : 2)) prepare+=(--held-out 0.05)
+    [ "$gpus" -gt 0 ] || export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 else
     name=${name:-trionyx-2b} nominal=(1 40000 900 7000 18000 600 900 600 30)
     vocab=32768 budget=12.1e9 train=(--depth 28)
