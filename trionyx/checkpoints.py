@@ -38,11 +38,13 @@ def checkpoints(
     "Checkpoint folders, oldest first"
     return sorted((o for o in (Path(folder)/'ckpt').glob('step-*') if re.fullmatch(r'step-\d+', o.name)), key=step_of)
 
-# %% ../nbs/07a_checkpoints.ipynb #3422863a
+# %% ../nbs/07a_checkpoints.ipynb #6c8eb0ea
 def _os_error(e, path):
     "The `OSError` behind what `safetensors` raises"
     n = re.search(r'(?:os error|code:) (\d+)', str(e))
     return OSError(int(n[1]), os.strerror(int(n[1])), str(path)) if n else e
+
+def _mend(e): return 'Free some space' if e.errno in (28, 122) else 'Make the folder writable' if e.errno in (1, 13, 30) else 'See to the disk'
 
 @contextmanager
 def saving_to(
@@ -57,8 +59,6 @@ def saving_to(
         raise TrionyxError(f"expected to write {path}, found {e.strerror or e} ({Path(e.filename or path).name}). {_mend(e)} and run the same command again: it goes on from "
                            f"{kept[-1].name if kept else 'the start'}, which is unharmed.") from e
 
-def _mend(e): return 'Free some space' if e.errno in (28, 122) else 'Make the folder writable' if e.errno in (1, 13, 30) else 'See to the disk'
-
 # %% ../nbs/07a_checkpoints.ipynb #f46019b3
 def agree(
     world:World, # This process among all; all must call
@@ -70,13 +70,19 @@ def agree(
     dist.broadcast(t, 0)
     return t.item()
 
-# %% ../nbs/07a_checkpoints.ipynb #dc70e9b1
+# %% ../nbs/07a_checkpoints.ipynb #c894d95f
 def _name(rank, world): return f'optim-{rank:05d}-of-{world:05d}'
+
+def _fsync(path):
+    "Force a file or folder to the disk"
+    fd = os.open(path, os.O_RDONLY)
+    try: os.fsync(fd)
+    finally: os.close(fd)
 
 def _put(ts, path):
     "Write tensors, down to the disk; size and hash of the file"
     save_file(ts, path)
-    with open(path, 'rb') as f: os.fsync(f.fileno())
+    _fsync(path)
     return dict(bytes=path.stat().st_size, sha256=sha256(path))
 
 def write_part(
@@ -106,12 +112,7 @@ def wait_for_notes(
         time.sleep(0.01)
     return {o: read_json(o, need=['files']) for o in notes}
 
-# %% ../nbs/07a_checkpoints.ipynb #781285f5
-def _fsync_dir(path):
-    fd = os.open(path, os.O_RDONLY)
-    try: os.fsync(fd)
-    finally: os.close(fd)
-
+# %% ../nbs/07a_checkpoints.ipynb #8356a386
 def seal(
     folder:Path,         # Filled by all ranks
     path:Path,           # The checkpoint's name
@@ -126,8 +127,9 @@ def seal(
     write_json(folder/'manifest.json', dict(step=step_of(path), files=files))
     if path.exists(): remove(path)
     os.replace(folder, path)
-    _fsync_dir(path.parent)
+    _fsync(path.parent)
 
+# %% ../nbs/07a_checkpoints.ipynb #019614ee
 def remove(
     path:Path # A checkpoint
 ):
@@ -151,7 +153,13 @@ def load_weights(
             if (s := f.get_slice(k).get_shape())!=list(t.shape): raise TrionyxError(f'expected shape {list(t.shape)} of {k!r} in {path}, found {s}. {mend}')
             t.copy_(f.get_tensor(k))
 
-# %% ../nbs/07a_checkpoints.ipynb #b454d14b
+# %% ../nbs/07a_checkpoints.ipynb #e89e9c30
+def _part(stem, es):
+    "One rank's part, its tensors still on the disk"
+    note = read_json(f'{stem}.json', need=['step', 'pieces'])
+    f = es.enter_context(safe_open(f'{stem}.safetensors', 'pt'))
+    return dict(note, tensors={k: f.get_slice(k) for k in f.keys()})
+
 def load_checkpoint(
     path,            # A `step-NNNNNN` folder
     model,           # Takes the weights
@@ -166,12 +174,6 @@ def load_checkpoint(
     if opt is not None:
         with ExitStack() as es: opt.load_state_dict([_part(path/_name(r, st['world']), es) for r in range(st['world'])])
     return st['step']
-
-def _part(stem, es):
-    "One rank's part, its tensors still on the disk"
-    note = read_json(f'{stem}.json', need=['step', 'pieces'])
-    f = es.enter_context(safe_open(f'{stem}.safetensors', 'pt'))
-    return dict(note, tensors={k: f.get_slice(k) for k in f.keys()})
 
 # %% ../nbs/07a_checkpoints.ipynb #d906888f
 def _sound(path):
@@ -348,7 +350,7 @@ def save_checkpoint(
     try: sv.save(step, wait=True)
     finally: sv.close()
 
-# %% ../nbs/07a_checkpoints.ipynb #d8f76342
+# %% ../nbs/07a_checkpoints.ipynb #f9a76241
 class Save:
     "A checkpoint every `secs` seconds and every `every` steps, at the end, and when training is to stop"
     def __init__(self,
@@ -358,34 +360,52 @@ class Save:
         every:int=0,        # Save at each multiple of so many steps, and keep these for good; 0: never
         patience:float=600. # As for `Saver`
     ): self.folder,self.secs,self.keep,self.every,self.patience,self.saver,self.saved = Path(folder),secs,keep,every,patience,None,-1
-    def before_fit(self, t): # The trainer
-        "Tidy up, check that there is room for all checkpoints to come, start the clock"
-        with saving_to(checkpoint_path(self.folder, t.step)):
-            if t.world.main: begin_at(self.folder, t.step)
-            if t.world.main and t.step==t.steps: prune(self.folder, 1, self.every)  # what a kill right after the last save prevented
-        self.saver = Saver(self.folder, t.model, t.opt, self.keep, self.every, self.patience)
-        self.at,self.saved = time.monotonic(),t.step or -1
-        if t.world.main: check_space(self.saver.tmp, self.saver.bytes*self.to_come(t))
-    def to_come(self, t) -> int: # The trainer
-        "Most checkpoints that will be there at once beyond those that are"
-        if t.step==t.steps: return 0
-        return max(1, self.keep+1-len(checkpoints(self.folder))) + (t.steps//self.every-t.step//self.every if self.every else 0)
-    def after_step(self, t): # The trainer
-        "Raise what went wrong in the background; save where due"
-        self.saver.bg.check()
-        last,kept = t.step==t.steps,self.every and t.step%self.every==0
-        if t.saving or t.stopping or last or kept: self.save(t, 1 if last else self.keep, wait=last or t.stopping)
-        if t.world.main and not self.saver.bg.busy and time.monotonic()-self.at > self.secs: t.ask_save = True
-    def save(self, t, keep=None, wait=True):
-        "Save now"
-        if self.saved!=t.step: self.saver.save(t.step, keep, wait)
-        t.ask_save,self.at,self.saved = False,time.monotonic(),t.step
-    def on_failure(self, t): # The trainer
-        "The step cannot be done, and the weights are as before it: save these"
-        self.save(t)
-    def after_fit(self, t): # The trainer
-        "Wait for the save on its way; called however training ended"
-        if self.saver: self.saver.close(failed=sys.exc_info()[0] is not None)
+
+@patch
+def to_come(self:Save, t) -> int: # The trainer
+    "Most checkpoints that will be there at once beyond those that are"
+    if t.step==t.steps: return 0
+    kept = t.steps//self.every-t.step//self.every if self.every else 0
+    return max(1, self.keep+1-len(checkpoints(self.folder)))+kept
+
+# %% ../nbs/07a_checkpoints.ipynb #70cf2920
+@patch
+def before_fit(self:Save, t): # The trainer
+    "Tidy up, check that there is room for all checkpoints to come, start the clock"
+    with saving_to(checkpoint_path(self.folder, t.step)):
+        if t.world.main: begin_at(self.folder, t.step)
+        if t.world.main and t.step==t.steps: prune(self.folder, 1, self.every)  # what a kill right after the last save prevented
+    self.saver = Saver(self.folder, t.model, t.opt, self.keep, self.every, self.patience)
+    self.at,self.saved = time.monotonic(),t.step or -1
+    if t.world.main: check_space(self.saver.tmp, self.saver.bytes*self.to_come(t))
+
+@patch
+def after_step(self:Save, t): # The trainer
+    "Raise what went wrong in the background; save where due"
+    self.saver.bg.check()
+    last,kept = t.step==t.steps,self.every and t.step%self.every==0
+    if t.saving or t.stopping or last or kept: self.save(t, 1 if last else self.keep, wait=last or t.stopping)
+    if t.world.main and not self.saver.bg.busy and time.monotonic()-self.at > self.secs: t.ask_save = True
+
+@patch
+def save(self:Save,
+    t,             # The trainer
+    keep:int=None, # As for `Saver.save`
+    wait:bool=True # As for `Saver.save`
+):
+    "Save now, unless this step is saved"
+    if self.saved!=t.step: self.saver.save(t.step, keep, wait)
+    t.ask_save,self.at,self.saved = False,time.monotonic(),t.step
+
+@patch
+def on_failure(self:Save, t): # The trainer
+    "The step cannot be done, and the weights are as before it: save these"
+    self.save(t)
+
+@patch
+def after_fit(self:Save, t): # The trainer
+    "Wait for the save on its way; called however training ended"
+    if self.saver: self.saver.close(failed=sys.exc_info()[0] is not None)
 
 # %% ../nbs/07a_checkpoints.ipynb #e4161533
 def publish_weights(
