@@ -93,6 +93,8 @@ def test_rows_are_the_same_in_every_step(home, name):
 def test_losses_are_the_same_within_rounding(home, name):
     a,b = losses(home, 'w1m8'),losses(home, name)
     print(f'\n{name}: largest difference {np.abs(a-b).max():.2e}, last 20 steps {np.abs(a-b)[-20:].mean():.2e}; between neighbouring steps {np.abs(np.diff(a)).mean():.2e}')
+    norms = [[o['grad_norm'] for o in steps(home, n)[:5]] for n in ('w1m8', name)]
+    assert np.allclose(*norms, rtol=1e-3), norms
     assert np.abs(a-b)[:5].max() < 1e-5 and np.abs(a-b).max() < 5e-3
 
 @pytest.mark.parametrize('name', [*RUNS, 'again'])

@@ -249,7 +249,7 @@ class Tail:
         self.at += whole
         return self.recs
 
-# %% ../nbs/07b_metrics.ipynb #3f5ea99d
+# %% ../nbs/07b_metrics.ipynb #14c1e924
 def dots(
     xs:list,     # Numbers
     ys:list,     # As many
@@ -260,6 +260,8 @@ def dots(
     x0,x1,by = min(xs), max(xs), {}
     for x,y in zip(xs, ys): by.setdefault(int((x-x0)/((x1-x0) or 1)*(2*w-1)), []).append(y)
     by = {c: sum(v)/len(v) for c,v in by.items()}
+    cols = sorted(by)
+    for a,b in zip(cols, cols[1:]): by.update({c: by[a]+(by[b]-by[a])*(c-a)/(b-a) for c in range(a+1, b)})
     lo,hi = min(by.values()),max(by.values())
     grid = [[0]*w for _ in range(h)]
     for c,y in by.items():

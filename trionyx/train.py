@@ -261,7 +261,7 @@ class Without:
         "What the step trains on, for the ledger"
         return {**self.data.record(self.steps[step%len(self.steps)]), 'step':step}
 
-# %% ../nbs/08_train.ipynb #8858f111
+# %% ../nbs/08_train.ipynb #975a81b0
 class Logs(Callback):
     "`metrics.jsonl`, `spikes.jsonl` and `ledger/ledger.jsonl`, written by rank 0"
     label = 'logging'
@@ -271,6 +271,7 @@ class Logs(Callback):
     ):
         folder = Path(folder)
         self.metrics,self.spikes,self.ledger,self.find = Metrics(folder, tracker),StepLog(folder/'spikes.jsonl'),folder/'ledger',Spikes()
+        self.quiet = 0 # Step up to which spikes are noted but not announced
     def before_fit(self, t): # The trainer
         "Drop what was logged after the step from which the run goes on"
         if not t.world.main: return
@@ -296,14 +297,15 @@ def _ledger_line(t):
     if not t.last.get('skipped'): return rec
     return {**rec, 'rows':rec['rows'][:1]*2, 'skipped':rec['rows'], **({'tokens':{}} if 'tokens' in rec else {})}
 
-# %% ../nbs/08_train.ipynb #e74a7ba4
+# %% ../nbs/08_train.ipynb #869f3ab2
 @patch
 def _spike(self:Logs, t, found):
     "Note a spike and its documents"
     a,b = t.data.record(t.step-1)['rows']
-    said = f"{' and '.join(f'{k} {v:.1f} times its median' for k,v in found.items())}, {named(t.data, a, b)}"
-    self.spikes.append(dict(step=t.step, rows=[a, b], **rounded(found), documents=named(t.data, a, b)))
-    log0(f'spike in step {t.step}: {said}; --rollback {a}:{b} goes back before it and leaves these rows out')
+    self.spikes.append(dict(step=t.step, rows=[a, b], **rounded(found), documents=named(t.data, a, b, most=1000)))
+    said = f"{' and '.join(f'{k} {v:.1f} times its median' for k,v in found.items())}, {named(t.data, a, b, most=5)}"
+    if t.step>self.quiet: log0(f'spike in step {t.step}: {said}; --rollback {a}:{b} goes back before it and leaves these rows out')
+    self.quiet = t.step+20
 
 # %% ../nbs/08_train.ipynb #493bb7b2
 def duration(
