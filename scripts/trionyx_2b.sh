@@ -64,7 +64,7 @@ next 'documents as tokens, with a held-out part of each source'
 python scripts/prepare.py "${data[@]}" --stage tokens
 [ "$only" != data ] || { echo "The data are in $TRIONYX_HOME/data/$name, the tokenizer in $TRIONYX_HOME/tokenizer/$name. Start the same command without --only data on the GPUs."; exit; }
 
-launch() { torchrun --standalone --nproc_per_node="$ranks" "$@"; }
+launch() { torchrun --standalone --max-restarts 3 --nproc_per_node="$ranks" "$@"; }
 next 'a GPT learns to continue text'
 launch scripts/pretrain.py --name "$name" --mix trionyx "${train[@]}"
 next 'bits per byte on held-out text, and CORE'
