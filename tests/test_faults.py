@@ -43,6 +43,12 @@ def in_turn():
     def after_step(self, t): after(self, t), self.saver.bg.wait(), after(self, t)
     Save.after_step = after_step
 
+def slow_disk(secs):
+    "Each file takes so long: training goes on meanwhile"
+    from trionyx import checkpoints
+    def saved(*o): time.sleep(secs), save_file(*o)
+    checkpoints.save_file = saved
+
 def at_step(n, fn):
     "Call `fn()` as step `n` begins"
     from trionyx.train import Trainer
@@ -58,6 +64,7 @@ def put_in(fault, rank):
     "Prepare a fault in this process"
     if not fault: return
     if fault.get('in_turn'): in_turn()
+    if 'slow_disk' in fault: slow_disk(fault['slow_disk'])
     if rank!=fault.get('rank', rank): return
     if 'op' in fault:
         def do(n, half):
@@ -186,7 +193,7 @@ def newest(home, name):
     return step_of(ps[-1]) if ps else 0
 
 class Kills:
-    "Kills runs, starts them again, and checks what comes of it"
+    "Kills runs (and asks some to stop), starts them again, and checks what comes of it"
     def __init__(self, home, seed=0, ranks=(1, 2)):
         self.home,self.rng,self.ranks,self.runs,self.kills,self.by = home,random.Random(seed),ranks,0,0,{}
         self.secs,self.ops = {},{}
@@ -206,19 +213,19 @@ class Kills:
         w,self.runs = self.rng.choice(self.ranks),self.runs+1
         name,was = f'k{self.runs}',0
         for _ in range(40):
-            how = self.rng.choice(['moment', 'op', 'half'] if w==1 else ['moment', 'moment of one', 'op', 'half'])
+            how = self.rng.choice(['moment', 'op', 'half', 'term'] if w==1 else ['moment', 'moment of one', 'op', 'half', 'term'])
             r = self.rng.randrange(w)
-            if 'moment' in how:
-                p = Ranks(self.home, name, w)
-                time.sleep(self.rng.random()*self.secs[w]*.9)
-                p.kill(*([r] if how!='moment' else []))
+            if how in ('moment', 'moment of one', 'term'):
+                p = Ranks(self.home, name, w, dict(slow_disk=.05*self.rng.random()))
+                time.sleep(self.rng.random()*self.secs[w])
+                p.kill(*([r] if how=='moment of one' else []), sig=signal.SIGTERM if how=='term' else signal.SIGKILL)
             else: p = Ranks(self.home, name, w, fault=dict(in_turn=True, rank=r, op=self.rng.randrange(self.ops[w,r]), half=how=='half'))
             rc = p.wait()
             step = newest(self.home, name)
             assert step>=was, f'{name}: checkpoint {was} is gone, {step} is there'
             was = step
             if not any(rc): break
-            assert -signal.SIGKILL in rc, f'{name}: {rc}\n{p.said()}'
+            assert how=='term' or -signal.SIGKILL in rc, f'{name}: {rc}\n{p.said()}'
             self.kills,self.by[how] = self.kills+1,self.by.get(how, 0)+1
             yield how
         else: finish(self.home, name, w)

@@ -175,12 +175,12 @@ def load_checkpoint(
         with ExitStack() as es: opt.load_state_dict([_part(path/_name(r, st['world']), es) for r in range(st['world'])])
     return st['step']
 
-# %% ../nbs/07a_checkpoints.ipynb #d906888f
+# %% ../nbs/07a_checkpoints.ipynb #4aebfa58
 def _sound(path):
     "Does a checkpoint verify? Says so where it does not"
     try:
         if (n := read_manifest(path).get('step'))!=step_of(path): raise TrionyxError(f'expected step {step_of(path)} in {path}/manifest.json, found {n}. Give the folder its old name.')
-    except (TrionyxError, OSError) as e: return log0(f'passed over: {e}') or False
+    except (TrionyxError, OSError, LookupError, TypeError) as e: return log0(f'passed over: {path.name}: {e}') or False
     return True
 
 def latest_checkpoint(
