@@ -301,7 +301,7 @@ def headline(
              *[f'{n} skipped' for n in [sum('skipped' in p for p in st)] if n], *[f'{n} spikes' for n in [sum('spike' in p for p in st)] if n]]
     return ' | '.join([*words, f'{left/3600:.1f}h left' if left>7200 else f'{left/60:.1f}m left'])
 
-# %% ../nbs/07b_metrics.ipynb #e79d38c7
+# %% ../nbs/07b_metrics.ipynb #05312982
 KEYS = 'loss,val_bpb,grad_norm'
 
 def draw(
@@ -311,7 +311,7 @@ def draw(
     "The curves as a matplotlib figure, for notebooks"
     import matplotlib.pyplot as plt
     ks = keys.split(',')
-    fig,axs = plt.subplots(1, len(ks), figsize=(4*len(ks), 2.8), squeeze=False, layout='constrained')
+    fig,axs = plt.subplots(1, len(ks), figsize=(3.6*len(ks), 2.8), squeeze=False, layout='constrained')
     for k,ax in zip(ks, axs[0]):
         pts = points(recs, k)
         ax.plot(*(zip(*pts) if pts else ([], [])), lw=1, marker='o' if len(pts)<40 else '', ms=3)
