@@ -397,7 +397,7 @@ def test_hang(home):
     check(home, 'hang', 2)
 
 def torchrun(home, name, *args, **fault):
-    env = {**os.environ, 'TRIONYX_HOME':str(home), 'FAULT':json.dumps(fault), 'TORCH_DISABLE_SHARE_RDZV_TCP_STORE':'1'} # pytorch issue 135712: else ranks may find each other's old addresses
+    env = {**os.environ, 'TRIONYX_HOME':str(home), 'FAULT':json.dumps(fault)}
     return subprocess.Popen([sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', *args, __file__, '--life', name], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 def test_torchrun(home):
