@@ -83,12 +83,13 @@ def test_ctrl_c_takes_jobs_out_of_the_queue(inputs, tmp_path):
     env = os.environ | dict(TRIONYX_HOME=str(tmp_path))
     cmd = [sys.executable, 'scripts/prepare.py', '--name', 'x', '--data', f'{inputs}/*.jsonl', '--stage', 'docs', '--executor', 'slurm',
            '--cluster', f'partition={partition()},mem=1,time=10:00,begin=now+60']
-    p = subprocess.Popen(cmd, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     queued = lambda: subprocess.run(['squeue', '--noheader', '--name=trionyx'], capture_output=True, text=True).stdout.strip()
     until = time.time()+60
+    while queued() and time.time()<until: time.sleep(0.2)   # of the tests before
+    p = subprocess.Popen(cmd, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not queued() and time.time()<until: time.sleep(0.2)
-    assert queued()
-    time.sleep(2)
+    assert queued(), p.communicate()
+    time.sleep(4)
     p.send_signal(2)
     assert p.wait(timeout=60)!=0
     until = time.time()+20
