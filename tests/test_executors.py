@@ -1,5 +1,5 @@
 "One corpus by local workers, by a real Ray cluster and by real Slurm jobs: the same bytes"
-import json, os, shutil, subprocess, sys, time
+import json, os, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
 from trionyx.core import read_manifest
@@ -86,7 +86,8 @@ def test_ctrl_c_takes_jobs_out_of_the_queue(inputs, tmp_path):
     queued = lambda: subprocess.run(['squeue', '--noheader', '--name=trionyx'], capture_output=True, text=True).stdout.strip()
     until = time.time()+60
     while queued() and time.time()<until: time.sleep(0.2)   # of the tests before
-    p = subprocess.Popen(cmd, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen(cmd, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # a shell's background job would ignore it
     while not queued() and time.time()<until: time.sleep(0.2)
     assert queued(), p.communicate()
     time.sleep(4)
