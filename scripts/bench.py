@@ -4,6 +4,6 @@ python scripts/bench.py demo --bundle ../shared/data/eval_bundle_small --limit 5
 torchrun --nproc_per_node=8 scripts/bench.py trionyx-2b --what core --bundle eval_bundle
 """
 from trionyx.core import launch
-from trionyx.bench import bench
+from trionyx.measure import bench
 
 if __name__ == '__main__': launch(bench)

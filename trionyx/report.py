@@ -22,7 +22,7 @@ from .train import duration
 from .generate import chat_prompt, chat_room, steps, stop_tokens
 from .authorities import Spec, pairs
 from .foi import check_letter, score
-from .bench import summary
+from .measure import summary
 from .page import BLUE, GREEN, RED, Beside, Facts, Plot, Quote, Table, Text, axes, dumbbell, write_page
 
 # %% ../nbs/15_report.ipynb #adffeef5
