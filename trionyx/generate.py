@@ -42,6 +42,7 @@ class KVCache:
     ):
         H,D,n = cfg.kv_dim//cfg.head_dim,cfg.head_dim,min(seq or cfg.seq, cfg.seq)
         self.kv = [torch.zeros(2, bs, H, n, D, dtype=dtype, device=device) for _ in range(cfg.depth)]
+        self.ids = torch.zeros(bs, n, dtype=torch.int64, device=device)
         self.trim([0]*bs)
 
 # %% ../nbs/09_generate.ipynb #111540ad
@@ -66,7 +67,7 @@ def keep(self:KVCache,
     rows:list[int] # Numbers of rows, in their new order
 ):
     "Drop the other rows"
-    self.kv = [o[:,rows] for o in self.kv]
+    self.kv,self.ids = [o[:,rows] for o in self.kv],self.ids[rows]
     self.trim([self.lens[o] for o in rows])
 
 # %% ../nbs/09_generate.ipynb #4ec1d95b
@@ -109,6 +110,18 @@ def update(self:KVCache,
     if self.end==0: return k,v,None
     lo = max(0, min(self.lens)-w+1)
     return *self.kv[i][:,:,:,lo:self.end+T],None if T==1 and min(self.lens)==self.end else self.mask(w, T, lo)
+
+# %% ../nbs/09_generate.ipynb #a0ea2c65
+@patch
+def follow(self:KVCache,
+    idx:Tensor # (B, T) new token ids
+) -> Tensor:   # (B, 1) ids of the tokens that they follow; -1 where a row begins
+    "Remember the new tokens, and say what came before them"
+    i = self.pos[:,None]
+    was = self.ids.gather(1, (i-1).clamp(min=0)).where(i>0, -1)
+    slots = (i + torch.arange(idx.shape[1], device=idx.device)).clamp(max=self.ids.shape[1]-1) # `update` says where the room ends
+    self.ids.scatter_(1, slots, idx)
+    return was
 
 # %% ../nbs/09_generate.ipynb #a963bd61
 def likeliest(
