@@ -16,7 +16,7 @@ def standing(
 ) -> tuple[bool,list[str]]: # Does it wait for other ranks?; its stack, the innermost call last
     "Where a thread stands"
     fs = traceback.extract_stack(frame)
-    waits = any('torch/distributed/' in o.filename.replace(os.sep, '/') for o in fs)
+    waits = any('torch/distributed/' in o.filename.replace(os.sep, '/') or o.name=='wait_for_ranks' for o in fs)
     return waits,[f'{Path(o.filename).name}:{o.lineno} {o.name}: {o.line}' for o in fs]
 
 # %% ../nbs/07c_watchdog.ipynb #47a4576b
@@ -26,7 +26,7 @@ def alive():
     "A sign of life of this process, for a `Watchdog` if there is one"
     for fn in WATCHED: fn()
 
-# %% ../nbs/07c_watchdog.ipynb #4fae5ae0
+# %% ../nbs/07c_watchdog.ipynb #65c6d232
 class Watchdog:
     "Ends this process, saying where it hangs, when it shows no sign of life for `secs` seconds"
     def __init__(self,
@@ -34,33 +34,46 @@ class Watchdog:
         grace:float=15.,  # How much longer who waits for others gets
         end=os._exit      # Called with 1 after the message
     ): self.secs,self.grace,self.end,self.at,self.over = secs,grace,end,math.inf,threading.Event()
-    def beat(self):
-        "A sign of life: the watch starts anew"
-        self.at = time.monotonic()
-        faulthandler.dump_traceback_later(self.secs+2*self.grace, exit=True, file=sys.__stderr__)
-    def overdue(self) -> float: # Seconds; negative: not overdue
-        "How long the sign of life is overdue"
-        return time.monotonic()-self.at-self.secs
 
-# %% ../nbs/07c_watchdog.ipynb #65c6d232
+# %% ../nbs/07c_watchdog.ipynb #95a47944
+@patch
+def beat(self:Watchdog):
+    "A sign of life: the watch starts anew"
+    self.at = time.monotonic()
+    faulthandler.dump_traceback_later(self.secs+2*self.grace, exit=True, file=sys.__stderr__)
+
+@patch
+def overdue(self:Watchdog) -> float: # Seconds; negative: not overdue
+    "How long the sign of life is overdue"
+    return time.monotonic()-self.at-self.secs
+
+# %% ../nbs/07c_watchdog.ipynb #a43d2518
+@patch
+def verdict(self:Watchdog) -> str: # Empty while all is well
+    "What to say before the end"
+    if self.overdue()<0: return ''
+    waits,stack = standing(sys._current_frames()[self.thread])
+    if waits and self.overdue()<self.grace: return ''
+    how = 'waits for other ranks' if waits else 'hangs'
+    return f'{self.name} {how}: no sign of life for {self.secs:g} seconds. It stands at\n  '+'\n  '.join(stack[-12:])+'\n'
+
+# %% ../nbs/07c_watchdog.ipynb #97890c58
 @patch
 def watch(self:Watchdog):
     "Look now and then; in a thread of its own"
     while not self.over.wait(min(1., self.secs/10)):
-        if self.overdue()<0: continue
-        waits,stack = standing(sys._current_frames()[self.thread])
-        if waits and self.overdue()<self.grace: continue
-        how = 'waits for other ranks' if waits else 'hangs'
-        sys.stderr.write(f'{self.name} {how}: no sign of life for {self.secs:g} seconds. It stands at\n  '+'\n  '.join(stack[-12:])+'\n')
+        if not (said := self.verdict()): continue
+        sys.stderr.write(said)
         sys.stderr.flush()
         return self.end(1)
 
-# %% ../nbs/07c_watchdog.ipynb #95a47944
+# %% ../nbs/07c_watchdog.ipynb #19601c6f
 @patch
 def before_fit(self:Watchdog, t): # The trainer
     "Begin to watch the thread that calls this"
     if not self.secs: return
-    self.name,self.thread = f'rank {t.world.rank} of {t.world.world} ({socket.gethostname()}, process {os.getpid()})',threading.get_ident()
+    self.name = f'rank {t.world.rank} of {t.world.world} ({socket.gethostname()}, process {os.getpid()})'
+    self.thread = threading.get_ident()
     self.over.clear()
     WATCHED.append(self.beat)
     self.beat()
@@ -70,9 +83,6 @@ def before_fit(self:Watchdog, t): # The trainer
 def after_step(self:Watchdog, t): # The trainer
     "A step done is a sign of life"
     alive()
-
-@patch
-def on_failure(self:Watchdog, t): "Nothing to do"
 
 @patch
 def after_fit(self:Watchdog, t): # The trainer
