@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PEAKS', 'WHOLE', 'TRACKERS', 'KEYS', 'peak_of', 'mfu', 'mfu_line', 'memory_gb', 'Stopwatch', 'straggler', 'sample',
-           'Norms', 'Spikes', 'rounded', 'check_tracker', 'flat', 'Tracker', 'Metrics', 'Tail', 'dots', 'text_plot',
-           'headline', 'draw', 'points', 'watch', 'show']
+           'Norms', 'Spikes', 'rounded', 'check_tracker', 'flat', 'Tracker', 'Metrics', 'Tail', 'columns', 'dots',
+           'text_plot', 'headline', 'draw', 'points', 'watch', 'show']
 
 # %% ../nbs/07b_metrics.ipynb #0f9b3794
 import importlib, json, math, os, resource, shutil, sys, time
@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 import torch, torch.distributed as dist
+from fastcore.basics import patch
+from torch import Tensor
 from .core import StepLog, TrionyxError, World, find_folder, log0, read_json
 from .plan import Machine
 
@@ -118,21 +120,30 @@ class Norms:
     def _parts(self): return {n: sample(p, self.world.rank, self.world.world) for n,p in self.opt.params.items()}
     def before(self):
         "Remember the weights, and the gradient's norms; call it after gradients are averaged"
-        self.was,self.grad = self._parts(),self.opt.group_norms().tolist()
-    @torch.no_grad()
-    def after(self) -> dict: # `norms` {'grad', 'update', 'weight'} by group, and learning rates `lrs`
-        "What the step did to each group"
-        names = [g['name'] for g in self.opt.param_groups]
-        sq = torch.zeros(2, len(names), device=self.opt.device)
-        for n,(t,s) in self._parts().items():
-            i = names.index(self.opt.group_of[n]['name'])
-            sq[:,i] += s*torch.stack([(t-self.was[n][0]).square().sum(), t.square().sum()])
-        if self.world.world>1: dist.all_reduce(sq)
-        self.was = None
-        update,weight = [dict(zip(names, o)) for o in sq.sqrt().tolist()]
-        return dict(norms=dict(grad=dict(zip(names, self.grad)), update=update, weight=weight), lrs={g['name']: g['lr'] for g in self.opt.param_groups})
+        self.was,self.grad = self._parts(),self.opt.group_norms()
 
-# %% ../nbs/07b_metrics.ipynb #0df761ed
+# %% ../nbs/07b_metrics.ipynb #24255582
+@patch
+@torch.no_grad()
+def squares(self:Norms) -> Tensor: # (2, groups), the same on all ranks
+    "Squared norms of what the step changed, and of the weights"
+    names = [g['name'] for g in self.opt.param_groups]
+    sq = torch.zeros(2, len(names), device=self.opt.device)
+    for n,(t,s) in self._parts().items():
+        i = names.index(self.opt.group_of[n]['name'])
+        sq[:,i] += s*torch.stack([(t-self.was[n][0]).square().sum(), t.square().sum()])
+    if self.world.world>1: dist.all_reduce(sq)
+    return sq
+
+@patch
+def after(self:Norms) -> dict: # `norms` {'grad', 'update', 'weight'} by group, and learning rates `lrs`
+    "What the step did to each group"
+    gs,(update,weight) = self.opt.param_groups,self.squares().sqrt()
+    norms = {k: dict(zip([g['name'] for g in gs], v.tolist())) for k,v in dict(grad=self.grad, update=update, weight=weight).items()}
+    self.was = None
+    return dict(norms=norms, lrs={g['name']: g['lr'] for g in gs})
+
+# %% ../nbs/07b_metrics.ipynb #3d679e8c
 class Spikes:
     "Finds values far above their running median"
     def __init__(self,
@@ -140,18 +151,27 @@ class Spikes:
         far:float=8., # Standard deviations above it, as estimated from the median deviation
         least=None    # By key: the smallest ratio to the median; loss 1.1 and grad_norm 4 if None
     ): self.n,self.far,self.seen = n,far,{k: (v, deque(maxlen=n)) for k,v in (least or dict(loss=1.1, grad_norm=4.)).items()}
-    def __call__(self,
-        rec:dict # Of a step
-    ) -> dict: # By key: how many times the median; empty where nothing is unusual
-        "Which values are spikes; they join what the next are held against"
-        return {k: r for k,(least,xs) in self.seen.items() if (r := self._ratio(rec.get(k), least, xs))>1}
-    def _ratio(self, v, least, xs):
-        "Times the median, or 0"
-        if v is None or not math.isfinite(v): return 0
-        m,full = median(xs) if xs else 0,len(xs)>=self.n//4
-        res = v/m if full and v>m*least and v>m+self.far*1.48*median(abs(o-m) for o in xs) else 0
-        xs.append(v)
-        return res
+
+# %% ../nbs/07b_metrics.ipynb #14c1e924
+@patch
+def ratio(self:Spikes,
+    v:float,     # A value, or None
+    least:float, # Smallest ratio to the median that counts
+    xs:deque     # Values before it; `v` joins them
+) -> float:      # 0 where it is nothing unusual
+    "How many times the median"
+    if v is None or not math.isfinite(v): return 0
+    m,full = median(xs) if xs else 0,len(xs)>=self.n//4
+    res = v/m if full and v>m*least and v>m+self.far*1.48*median(abs(o-m) for o in xs) else 0
+    xs.append(v)
+    return res
+
+@patch
+def __call__(self:Spikes,
+    rec:dict # Of a step
+) -> dict:   # By key: how many times the median; empty where nothing is unusual
+    "Which values are spikes; they join what the next are held against"
+    return {k: r for k,(least,xs) in self.seen.items() if (r := self.ratio(rec.get(k), least, xs))>1}
 
 # %% ../nbs/07b_metrics.ipynb #7e7fdfb0
 def rounded(
@@ -191,7 +211,7 @@ def flat(
         elif isinstance(v, (int, float)) and k!='step': res[k] = v
     return res
 
-# %% ../nbs/07b_metrics.ipynb #ee8e88e6
+# %% ../nbs/07b_metrics.ipynb #099aff91
 class Tracker:
     "A run on the page of trackio or Weights & Biases"
     def __init__(self,
@@ -203,20 +223,28 @@ class Tracker:
         check_tracker(kind)
         self.kind,self.mod = kind,importlib.import_module(kind)
         self._try('init', project=project, name=name, config=config, resume='allow', **(dict(id=name) if kind=='wandb' else {}))
-    def _try(self, fn, *args, **kw):
-        if self.mod is None: return
-        try: getattr(self.mod, fn)(*args, **kw)
-        except Exception as e:
-            log0(f'{self.kind}: {type(e).__name__}: {e}; the run goes on without it, metrics.jsonl has everything')
-            self.mod = None
-    def log(self,
-        rec:dict # With its `step`
-    ):
-        "Pass a record on"
-        self._try('log', flat(rec), step=rec['step'])
-    def finish(self):
-        "Say that this is all"
-        self._try('finish')
+
+@patch
+def _try(self:Tracker, fn, *args, **kw):
+    "Call a function of the package, unless it has failed before"
+    if self.mod is None: return
+    try: getattr(self.mod, fn)(*args, **kw)
+    except Exception as e:
+        log0(f'{self.kind}: {type(e).__name__}: {e}; the run goes on without it, metrics.jsonl has everything')
+        self.mod = None
+
+# %% ../nbs/07b_metrics.ipynb #b83b35c9
+@patch
+def log(self:Tracker,
+    rec:dict # With its `step`
+):
+    "Pass a record on"
+    self._try('log', flat(rec), step=rec['step'])
+
+@patch
+def finish(self:Tracker):
+    "Say that this is all"
+    self._try('finish')
 
 # %% ../nbs/07b_metrics.ipynb #f1def69e
 class Metrics(StepLog):
@@ -249,7 +277,21 @@ class Tail:
         self.at += whole
         return self.recs
 
-# %% ../nbs/07b_metrics.ipynb #14c1e924
+# %% ../nbs/07b_metrics.ipynb #3a729c51
+def columns(
+    xs:list, # Numbers
+    ys:list, # As many
+    n:int    # Columns
+) -> dict:   # {column: y}
+    "The mean of `ys` in each column, and a line across columns without any"
+    x0,x1,by = min(xs), max(xs), {}
+    for x,y in zip(xs, ys): by.setdefault(int((x-x0)/((x1-x0) or 1)*(n-1)), []).append(y)
+    by = {c: sum(v)/len(v) for c,v in by.items()}
+    cols = sorted(by)
+    for a,b in zip(cols, cols[1:]): by.update({c: by[a]+(by[b]-by[a])*(c-a)/(b-a) for c in range(a+1, b)})
+    return by
+
+# %% ../nbs/07b_metrics.ipynb #7517ca35
 def dots(
     xs:list,     # Numbers
     ys:list,     # As many
@@ -257,13 +299,8 @@ def dots(
     h:int=8      # Characters down
 ) -> tuple:      # Lines of text, lowest and highest y drawn
     "A curve in braille, the mean of `ys` in each column"
-    x0,x1,by = min(xs), max(xs), {}
-    for x,y in zip(xs, ys): by.setdefault(int((x-x0)/((x1-x0) or 1)*(2*w-1)), []).append(y)
-    by = {c: sum(v)/len(v) for c,v in by.items()}
-    cols = sorted(by)
-    for a,b in zip(cols, cols[1:]): by.update({c: by[a]+(by[b]-by[a])*(c-a)/(b-a) for c in range(a+1, b)})
-    lo,hi = min(by.values()),max(by.values())
-    grid = [[0]*w for _ in range(h)]
+    by = columns(xs, ys, 2*w)
+    lo,hi,grid = min(by.values()),max(by.values()),[[0]*w for _ in range(h)]
     for c,y in by.items():
         r = int((hi-y)/((hi-lo) or 1)*(4*h-1))
         grid[r//4][c//2] |= ((1, 2, 4, 64), (8, 16, 32, 128))[c%2][r%4]
@@ -286,7 +323,7 @@ def text_plot(
     foot = f"{'':>9} {xs[0]:<{w//2},}{xs[-1]:>{w-w//2},}"
     return '\n'.join([f'{title}: {ys[-1]:.4g}', *[f'{e:>9} {l}' for e,l in zip(ends, ls)], foot])
 
-# %% ../nbs/07b_metrics.ipynb #82b5afa2
+# %% ../nbs/07b_metrics.ipynb #7ea4d9ab
 def headline(
     recs:list, # Of `metrics.jsonl`
     steps:int  # Of the whole run
@@ -294,11 +331,11 @@ def headline(
     "Where a run is, in one line"
     st = [o for o in recs if 'secs' in o]
     if not st: return f'step 0/{steps:,}'
-    o,near = st[-1],st[-20:]
+    o,near,n = st[-1],st[-20:],{k: sum(k in p for p in st) for k in ('skipped', 'spike')}
     left = (steps-o['step'])*sum(p['secs'] for p in near)/len(near)
-    words = [f"step {o['step']:,}/{steps:,}", f"{o['tokens_per_s']:,.0f} tok/s", *[f'MFU {v:.1%}' for v in [o.get('mfu')] if v],
-             *[f'{v:.2f} GB' for v in [o.get('gb')] if v], *[f'slowest rank x{v:.2f}' for v in [o.get('straggler')] if v],
-             *[f'{n} skipped' for n in [sum('skipped' in p for p in st)] if n], *[f'{n} spikes' for n in [sum('spike' in p for p in st)] if n]]
+    seen = [(o['tokens_per_s'], '{:,.0f} tok/s'), (o.get('mfu'), 'MFU {:.1%}'), (o.get('gb'), '{:.2f} GB'), (o.get('straggler'), 'slowest rank x{:.2f}'),
+            (n['skipped'], '{} skipped'), (n['spike'], '{} spikes')]
+    words = [f"step {o['step']:,}/{steps:,}", *[s.format(v) for v,s in seen if v]]
     return ' | '.join([*words, f'{left/3600:.1f}h left' if left>7200 else f'{left/60:.1f}m left'])
 
 # %% ../nbs/07b_metrics.ipynb #05312982
