@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHAT', 'KNOWN', 'USE', 'LIMITS', 'CODE', 'merge_of', 'byte_chars', 'tokenizer_json', 'config_json', 'usage',
-           'data_of', 'with_ledger', 'front', 'card', 'weights_hash', 'side_files', 'export', 'write_export']
+           'data_of', 'front', 'card', 'weights_hash', 'side_files', 'export']
 
 # %% ../nbs/17_export.ipynb #6a58d3dd
 import json, shutil
@@ -127,10 +127,11 @@ def data_of(
     h:History # A run
 ) -> str:     # Markdown; empty where a run has no ledger
     "What each stage of a run has read"
-    return '\n\n'.join(as_markdown(attribution(s.folder)).replace('# ', '### ', 1) for s in with_ledger(h))
+    return '\n\n'.join(as_markdown(attribution(s.folder)).replace('# ', '### ', 1) for s in _with_ledger(h))
 
-def with_ledger(h): return [s for s in h.stages if (s.folder/'ledger/plan.json').exists()]
+def _with_ledger(h): return [s for s in h.stages if (s.folder/'ledger/plan.json').exists()]
 
+# %% ../nbs/17_export.ipynb #a2c8573c
 def front(
     license:str, # Identifier as the hub uses it, as in 'apache-2.0'; empty: not stated
     hubs:list    # Data sets
@@ -139,7 +140,7 @@ def front(
     rows = ['language: en', *[f'license: {license}']*bool(license), 'library_name: transformers', 'pipeline_tag: text-generation', 'tags: [trionyx]']
     return '\n'.join(['---', *rows, *([f'datasets: [{", ".join(hubs)}]'] if hubs else []), '---'])
 
-# %% ../nbs/17_export.ipynb #a2c8573c
+# %% ../nbs/17_export.ipynb #27ff57a1
 LIMITS = """It makes mistakes and states them with confidence, knows nothing after its data end, and repeats what its data hold of prejudice.
 Check each fact, name and address in a letter before you send it. A text that contains the name of a special token, such as
 `<|user_end|>`, is read as that token by `transformers`; take such names out of what strangers write."""
@@ -150,7 +151,7 @@ def card(
     license:str=''  # As for `front`
 ) -> str:           # Markdown
     "The model card of a run"
-    hubs = [v['hub'] for s in with_ledger(h) for v in attribution(s.folder)['sources'].values() if v.get('hub')]
+    hubs = [v['hub'] for s in _with_ledger(h) for v in attribution(s.folder)['sources'].values() if v.get('hub')]
     what = f"A language model of {run.model.cfg.n_params:,} parameters, trained from nothing with Trionyx{' and fine-tuned on conversations'*h.chats}."
     made = f"Step {run.step:,}; weights `{weights_hash(run)[:16]}`, tokenizer `{run.tok.hash[:16]}`, code `{h.noted[-1].get('commit') or 'unknown'}`."
     results = [to_md(p) for s in h.stages for p in bench_parts(s)]
@@ -174,7 +175,7 @@ def side_files(
     ends = {k: c[k] for k in ('bos_token_id', 'eos_token_id', 'pad_token_id')}
     return {'config.json':c, 'tokenizer.json':tokenizer_json(tok), 'tokenizer_config.json':named, 'generation_config.json':ends}
 
-# %% ../nbs/17_export.ipynb #27ff57a1
+# %% ../nbs/17_export.ipynb #1fe1770c
 CODE = {'modeling_trionyx.py':'data/modeling_trionyx.py.in', 'plain.py':'plain.py'} # Files of code, and where they are in this package
 
 def export(
@@ -192,10 +193,10 @@ def export(
     log0(f"{r.folder.name}, step {r.step:,}: {r.model.cfg.n_params*(4 if dtype=='float32' else 2)/1e6:,.1f} MB of weights to {to}")
     if dry_run: return to
     if to.exists() and not (to/'modeling_trionyx.py').exists(): raise TrionyxError(f'expected a new folder or an earlier export in {to}, found something else. Choose another --out.')
-    write_export(to, r, files, dtype, card(read_history(run), r, license))
+    _write(to, r, files, dtype, card(read_history(run), r, license))
     return to
 
-def write_export(to, r, files, dtype, text):
+def _write(to, r, files, dtype, text):
     "Write the folder `to`, whole or not at all"
     with atomic_folder(to, dict(kind='export', step=r.step)) as d:
         publish_weights(checkpoint_path(r.folder, r.step), d/'weights', pick_dtype(None, dtype))
