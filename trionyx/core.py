@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['FORMAT', 'KINDS', 'TrionyxError', 'cpu_flags', 'pick_device', 'pick_dtype', 'hold_memory', 'World', 'meet',
            'init_world', 'log0', 'track', 'atomic_write', 'write_json', 'read_json', 'StepLog', 'sha256',
-           'write_manifest', 'read_manifest', 'atomic_folder', 'home', 'folder_of', 'find_folder', 'check_space',
-           'test_data', 'versions', 'parser_of', 'launch']
+           'write_manifest', 'read_manifest', 'atomic_folder', 'in_turns', 'home', 'folder_of', 'find_folder',
+           'check_space', 'test_data', 'versions', 'parser_of', 'launch']
 
 # %% ../nbs/00_core.ipynb #f67b6e78
 import ctypes, hashlib, json, os, re, shutil, subprocess, sys
@@ -228,6 +228,13 @@ def _restore(path):
     "Bring back a folder that was moved aside when its replacement never came"
     if not path.exists() and _aside(path).exists(): os.replace(_aside(path), path)
 
+def _runs(pid):
+    "Is there a process of this number?"
+    try: os.kill(pid, 0)
+    except ProcessLookupError: return False
+    except PermissionError: pass
+    return True
+
 @contextmanager
 def atomic_folder(
     path,          # The folder's final name
@@ -237,8 +244,9 @@ def atomic_folder(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _restore(path)
-    for o in path.parent.glob(f'.{path.name}.tmp*'): shutil.rmtree(o)
     tmp = path.with_name(f'.{path.name}.tmp{os.getpid()}')
+    for o in path.parent.glob(f'.{path.name}.tmp*'):
+        if o==tmp or not _runs(int(o.suffix[4:])): shutil.rmtree(o)
     tmp.mkdir()
     try:
         yield tmp
@@ -253,6 +261,19 @@ def _swap(tmp, path):
     os.replace(tmp, path)
     _fsync(path.parent)
     shutil.rmtree(_aside(path), ignore_errors=True)
+
+# %% ../nbs/00_core.ipynb #ddaf8485
+@contextmanager
+def in_turns(
+    path # What is to be made; its lock lies beside it
+):
+    "The body runs in one process at a time"
+    import fcntl
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f'.{path.name}.lock'), 'w') as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
 
 # %% ../nbs/00_core.ipynb #4efb5cb5
 KINDS = ('tokenizer', 'data', 'runs', 'evals')
