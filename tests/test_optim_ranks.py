@@ -48,7 +48,7 @@ def worker(rank, folder, world):
     dist.all_gather_object(parts, half['part']) # stands for the checkpoint that every rank reads
     m2,opt2 = build(w, dict(half, parts=parts))
     train(m2, opt2, w)
-    own = sum(t.numel() for o in opt.local_state().values() for t in o.values())
+    own = sum(t.numel() for t in opt.slots().values())
     torch.save(dict(half=half, full=snap(m, opt), resumed=snap(m2, opt2), norms=norms, own=own), f'{folder}/out{rank}.pt')
     dist.destroy_process_group()
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HURRY', 'checkpoint_path', 'step_of', 'checkpoints', 'saving_to', 'agree', 'write_part', 'wait_for_notes', 'seal',
-           'remove', 'load_weights', 'load_checkpoint', 'latest_checkpoint', 'Snapshot', 'Background', 'Saver', 'prune',
-           'begin_at', 'save_checkpoint', 'Save', 'publish_weights']
+           'remove', 'own_rows', 'load_weights', 'load_checkpoint', 'latest_checkpoint', 'Snapshot', 'Background',
+           'Saver', 'prune', 'begin_at', 'save_checkpoint', 'Save', 'publish_weights']
 
 # %% ../nbs/07a_checkpoints.ipynb #e7e49d97
 import os, re, secrets, shutil, sys, threading, time
@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from .core import World, TrionyxError, atomic_folder, check_space, log0, read_json, read_manifest, sha256, write_json
+from .fsdp import is_sharded, local, rows_of, whole
 
 # %% ../nbs/07a_checkpoints.ipynb #c05332dc
 def checkpoint_path(
@@ -140,6 +141,13 @@ def remove(
     shutil.rmtree(gone)
 
 # %% ../nbs/07a_checkpoints.ipynb #ebea8f18
+def own_rows(
+    t # A tensor, whole or sharded by rows
+) -> tuple: # First row, row after the last
+    "Which rows of a tensor this rank has"
+    if local(t) is t: return 0,len(t)
+    return rows_of(len(t), t.device_mesh.get_local_rank(), t.device_mesh.size())
+
 @torch.no_grad()
 def load_weights(
     path, # A `model.safetensors`
@@ -151,7 +159,7 @@ def load_weights(
         if odd := sorted(own.keys() ^ set(f.keys())): raise TrionyxError(f'expected {len(own)} tensors in {path}, found {len(f.keys())}; {odd[0]!r} is in only one of both. {mend}')
         for k,t in own.items():
             if (s := f.get_slice(k).get_shape())!=list(t.shape): raise TrionyxError(f'expected shape {list(t.shape)} of {k!r} in {path}, found {s}. {mend}')
-            t.copy_(f.get_tensor(k))
+            local(t).copy_(f.get_slice(k)[slice(*own_rows(t))])
 
 # %% ../nbs/07a_checkpoints.ipynb #e89e9c30
 def _part(stem, es):
@@ -193,7 +201,7 @@ def latest_checkpoint(
     step = agree(world, next((step_of(o) for o in reversed(ps) if _sound(o)), -1))
     return None if step<0 else checkpoint_path(folder, step)
 
-# %% ../nbs/07a_checkpoints.ipynb #3e458f5e
+# %% ../nbs/07a_checkpoints.ipynb #6353169c
 class Snapshot:
     "A copy of tensors in main memory, made again and again in the same place"
     def __init__(self,
@@ -203,10 +211,12 @@ class Snapshot:
         for t in self.to.values(): t.fill_(0)  # touches each page
     @torch.no_grad()
     def take(self,
-        ts:dict # {name: tensor}
+        ts:dict # {name: tensor}; of sharded ones all ranks must call, and those without a place for them only take part
     ):
         "Copy, or on a GPU queue the copies"
-        for k,t in ts.items(): self.to[k].copy_(t, non_blocking=True)
+        for k,t in ts.items():
+            t = whole(t)
+            if k in self.to: self.to[k].copy_(t, non_blocking=True)
         if any(o.is_cuda for o in ts.values()): (ev := torch.cuda.Event()).record()
         else: ev = None
         self.ready = ev
@@ -244,7 +254,7 @@ class Background:
         self.check()
         return time.monotonic()-t0
 
-# %% ../nbs/07a_checkpoints.ipynb #b3f9f648
+# %% ../nbs/07a_checkpoints.ipynb #fd1c2950
 class Saver:
     "Saves the checkpoints of a run in the background; all ranks call each method together"
     def __init__(self,
@@ -260,8 +270,8 @@ class Saver:
         tag = agree(self.world, secrets.randbits(60))
         self.tmp = self.folder/'ckpt'/f'.saving-{tag:015x}'
         with saving_to(checkpoint_path(folder, 0)): self._meet()
-        self.bytes = sum(t.nbytes for t in model.state_dict().values())+opt.state_bytes()
-        self.snaps = [Snapshot(o) for o in self._tensors()]
+        self.bytes = sum(t.numel()*t.itemsize for t in model.state_dict().values())+opt.state_bytes()
+        self.snaps = [Snapshot(o if self.world.main or not i else {}) for i,o in enumerate(self._tensors())]
 
     def _meet(self):
         "Make the folder on rank 0, find it on the others"
@@ -270,8 +280,8 @@ class Saver:
         if not self.tmp.is_dir(): raise TrionyxError(f'expected rank {self.world.rank} to see {self.tmp}, which rank 0 has made, found nothing. Put TRIONYX_HOME on a disk that all machines share.')
 
     def _tensors(self):
-        "Optimizer state of this rank, and on rank 0 the weights"
-        return [self.opt.state_dict()['tensors'], *([self.model.state_dict()] if self.world.main else [])]
+        "Optimizer state of this rank, and on rank 0 the weights; where these are sharded, all ranks help to put them together"
+        return [self.opt.state_dict()['tensors'], *([self.model.state_dict()] if self.world.main or is_sharded(self.model) else [])]
 
 # %% ../nbs/07a_checkpoints.ipynb #8b1d4637
 @patch

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RATIO', 'BATCH12', 'DEPTH12', 'WIDTHS', 'OUTSIDE', 'CHUNK', 'STACK', 'horizon', 'best_batch', 'rates_for', 'Machine',
-           'timed', 'Memory', 'shapes_of', 'state_bytes', 'activation_bytes', 'memory_of', 'micro_batch', 'Plan',
-           'rows_per_rank', 'resolve', 'changes', 'make_plan', 'epochs_of', 'mix_lines', 'plan']
+           'timed', 'Memory', 'state_bytes', 'activation_bytes', 'memory_of', 'micro_batch', 'Plan', 'rows_per_rank',
+           'resolve', 'changes', 'make_plan', 'epochs_of', 'mix_lines', 'plan']
 
 # %% ../nbs/07_plan.ipynb #3fe0112a
 import torch
@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from json import dumps
 from math import log2, prod
 from fastcore.basics import patch
+from .buckets import deal, shapes_of, state_shapes
 from .core import TrionyxError, log0
 from .mix import find_mix, short, whole
 from .model import GPT, GPTConfig
-from .optim import Rates, deal, state_shapes
+from .optim import Rates
 
 # %% ../nbs/07_plan.ipynb #87d39e5b
 RATIO,BATCH12,DEPTH12 = 10.5,2**19,12 # Tokens per parameter; the batch found best at the depth where all rates were tuned
@@ -89,21 +90,13 @@ class Memory:
         return self.weights + self.grads + self.state + max(self.activations+self.logits, self.scratch)
 
 # %% ../nbs/07_plan.ipynb #34755a0f
-def shapes_of(
-    cfg:GPTConfig # The model
-) -> list[tuple]: # (name, kind, shape), as `deal` wants them
-    "Every parameter, without making any"
-    with torch.device('meta'): m = GPT(cfg)
-    muon = {id(p) for k,ps in m.groups().items() if k in ('matrices', 'gates') for p in ps}
-    return [(n, 'muon' if id(p) in muon else 'adamw', tuple(p.shape)) for n,p in m.named_parameters()]
-
 def state_bytes(
     cfg:GPTConfig, # The model
     gpus:int=1     # Ranks
 ) -> int:          # On the fullest
     "Optimizer state of one rank"
     held = [0]*gpus
-    for o in deal(shapes_of(cfg), gpus): held[o.rank] += 4*sum(prod(s) for s in state_shapes(o).values())
+    for o in sum(deal(shapes_of(cfg), gpus), []): held[o.rank] += 4*sum(prod(s) for s in state_shapes(o).values())
     return max(held)
 
 # %% ../nbs/07_plan.ipynb #d5d1c154

@@ -15,8 +15,8 @@ import torch, torch.distributed as dist
 from fastcore.basics import chunked, patch
 from .core import World, TrionyxError, StepLog, log0
 from .ledger import Ledger
+from .fsdp import is_sharded, local
 from .metrics import Metrics, Norms, Spikes, Stopwatch, memory_gb, mfu, rounded, straggler
-from .optim import lr_at
 from .watchdog import alive
 
 # %% ../nbs/08_train.ipynb #ee47ebcf
@@ -82,44 +82,66 @@ def by_rank(self:Trainer,
 
 # %% ../nbs/08_train.ipynb #8330430c
 @patch
-def backward(self:Trainer) -> dict: # Over all ranks: mean `loss` in nats, `bpb`, `grad_norm`
-    "Gradients of one global batch"
+def backward(self:Trainer) -> tuple: # () loss in nats and () gradient norm, float64 on the device; nats to bits per byte, a number
+    "Queue the gradients of one global batch; nothing is read from the device"
     t0,dev = time.perf_counter(),self.world.device
     mbs = self.data.batch(self.step)
     self.times['wait'] = time.perf_counter()-t0
     scored = torch.cat([y[y>=0] for _,y in mbs])
     n,nb = self.sum_ranks(float(len(scored)), float(self.token_bytes[scored].sum()))
     assert n, f'step {self.step} has no scored token'
-    nats,own = torch.zeros((), device=dev),Stopwatch(dev)
-    for x,y in mbs:
-        loss = self.model.loss(x.to(dev), y.to(dev), reduction='sum', bos=self.bos)
-        (loss*(self.world.world/n)).backward()
-        nats += loss.detach()
+    nats,self.own = torch.zeros((), device=dev),Stopwatch(dev)
+    for i,(x,y) in enumerate(mbs, 1):
+        if i==len(mbs): self.opt.last_pass()
+        nats += self.one_pass(x, y, self.world.world/n)
         alive()
-    own.stop()
-    nats,norm = torch.stack([nats, self.opt.grad_norm()]).tolist() # The one place where the host waits for the GPU
-    self.times['own'] = own.secs
-    loss, = self.sum_ranks(nats/n)
-    return dict(loss=loss, bpb=loss*n/nb/math.log(2), grad_norm=norm)
+    self.own.stop()
+    *sq,loss = self.opt.sums(nats/n)
+    return loss,torch.stack(sq).sum().sqrt(),n/nb/math.log(2)
+
+@patch
+def one_pass(self:Trainer, x, y, factor=1.): # (B, T) each; what the summed loss is multiplied with
+    "Forward and backward; the summed loss"
+    dev = self.world.device
+    loss = self.model.loss(x.to(dev), y.to(dev), reduction='sum', bos=self.bos)
+    (loss*factor).backward()
+    return loss.detach()
 
 # %% ../nbs/08_train.ipynb #95880eea
 @patch
 def find_bad(self:Trainer) -> list[tuple]: # (rank, first row, row after the last), the same on all ranks
     "The micro-batches of the running step whose loss or gradient is not finite"
     self.opt.zero_grad()
-    ps,dev,bad = [p for p in self.model.parameters() if p.requires_grad],self.world.device,[]
-    for x,y in self.data.batch(self.step):
-        loss = self.model.loss(x.to(dev), y.to(dev), reduction='sum', bos=self.bos)
-        gs = () if hasattr(ps[0], 'to_local') else torch.autograd.grad(loss, ps, allow_unused=True) # Sharded weights: the loss alone
-        alive()
-        bad.append(float(not _finite([loss, *(g for g in gs if g is not None)])))
+    bad = [self.bad_ranks(x, y) for x,y in self.data.batch(self.step)]
     a,b = self.data.record(self.step)['rows']
     n = (b-a)//(len(bad)*self.world.world)
-    starts = [(r, a+(r*len(bad)+j)*n, o[r]) for j,o in enumerate(self.by_rank(*bad)) for r in range(self.world.world)]
+    starts = [(r, a+(r*len(bad)+j)*n, o[r]) for j,o in enumerate(bad) for r in range(self.world.world)]
     return sorted((r, i, i+n) for r,i,is_bad in starts if is_bad)
 
+@patch
+def bad_ranks(self:Trainer, x, y) -> list: # (B, T) each; for each rank, is its micro-batch bad?
+    "All ranks at once; with sharded weights, whose gradients are those of all ranks, one rank's micro-batch at a time on all"
+    if not is_sharded(self.model): return self.by_rank(float(self.is_bad(x, y)))[0]
+    return [any(self.by_rank(float(self.is_bad(*[self.from_rank(r, o) for o in (x, y)])))[0]) for r in range(self.world.world)]
+
+@patch
+def from_rank(self:Trainer, r, t): # Rank; a tensor of the same shape on all
+    "Rank `r`'s tensor, on all ranks"
+    t = t.to(self.world.device).contiguous()
+    if self.world.world>1: dist.broadcast(t, r)
+    return t
+
+@patch
+def is_bad(self:Trainer, x, y) -> bool: # (B, T) each
+    "Has a micro-batch a loss or gradient that is not finite? Leaves no gradient"
+    loss = self.one_pass(x, y)
+    bad = not _finite([loss, *(p.grad for p in self.model.parameters() if p.grad is not None)])
+    self.opt.zero_grad()
+    alive()
+    return bad
+
 @torch.no_grad()
-def _finite(ts): return bool(torch.stack([t.isfinite().all() for t in ts]).all())
+def _finite(ts): return bool(torch.stack([local(t).isfinite().all() for t in ts]).all())
 
 # %% ../nbs/08_train.ipynb #110d4885
 @patch
@@ -175,21 +197,20 @@ def _step(self:Trainer):
     "One step, and what happens beside it"
     t0 = time.perf_counter()
     got = self.one_step()
-    self.last = dict(step=self.step, **got, lr=lr_at(self.step-1, self.steps, self.opt.down), **self.measured(time.perf_counter()-t0))
+    self.last = dict(step=self.step, **got, lr=self.opt.rate_at(self.step-1, self.steps), **self.measured(time.perf_counter()-t0))
     self.tell('after_step')
 
 # %% ../nbs/08_train.ipynb #2bf372ee
 @patch
 def check(self:Trainer,
-    got:dict # From `backward`
-) -> bool:   # May the weights be updated?
-    "Is a step finite? If not, `TrionyxError` says where it came from, or the step is skipped where that was asked for"
+    got:dict # `loss` and `grad_norm` of a step
+) -> bool:   # May training go on as after any step?
+    "Was a step finite? If not, `TrionyxError` says where it came from, or the step is skipped where that was asked for"
     if math.isfinite(got['loss']) and math.isfinite(got['grad_norm']):
         self.skipped = 0
         return True
     said = f"found loss {got['loss']} and gradient norm {got['grad_norm']} at step {self.step}."
-    sound = not any(self.sum_ranks(float(not _finite(self.model.parameters()))))
-    if not sound: raise TrionyxError(f'expected finite weights, {said} An earlier update left weights that are not finite. Start again from an older checkpoint, with a lower --rate.')
+    self.check_weights(said)
     self.skipped,said = self.skipped+1,f'{said} {self.blame()}'
     if self.on_nonfinite=='skip' and self.skipped<=self.patience:
         log0(f'skipped, {said}')
@@ -198,24 +219,38 @@ def check(self:Trainer,
     many = f' {self.skipped} steps in a row were not finite.' if self.skipped>1 else ''
     raise TrionyxError(f'expected a finite loss and gradient, {said}{many} The weights are as before this step.')
 
+@patch
+def check_weights(self:Trainer,
+    said:str # What was found, in words
+):
+    "Raise `TrionyxError` where weights are not finite on some rank"
+    if any(self.sum_ranks(float(not _finite(self.model.parameters())))):
+        raise TrionyxError(f'expected finite weights, {said} An earlier update left weights that are not finite. Start again from an older checkpoint, with a lower --rate.')
+
 # %% ../nbs/08_train.ipynb #0fb9982c
 @patch
-def one_step(self:Trainer) -> dict: # As from `backward`, with `norms` and `lrs` where measured, or `skipped`
-    "Gradients, the check, the update"
+def one_step(self:Trainer) -> dict: # Over all ranks: mean `loss` in nats, `bpb`, `grad_norm`; `norms` and `lrs` where measured, or `skipped`
+    "Gradients, the update, the check"
     alive()
-    got = self.backward()
-    got |= self.update() if self.check(got) else dict(skipped=True)
+    loss,norm,bits = self.backward()
+    due = self.update(loss.isfinite() & norm.isfinite())
+    loss,norm = torch.stack([loss, norm]).tolist() # The one place where the host waits for the GPU
+    self.times['own'] = self.own.secs
+    got = dict(loss=loss, bpb=loss*bits, grad_norm=norm)
+    got |= dict(skipped=True) if not self.check(got) else self.norms.after() if due else {}
     self.opt.zero_grad()
     self.step += 1
     return got
 
 @patch
-def update(self:Trainer) -> dict: # Empty, or what `Norms` measured
-    "Change the weights by the gradients that `backward` left"
+def update(self:Trainer,
+    ok # () bool on the device: may the weights change?
+) -> bool: # Will it be measured?
+    "Queue the update by the gradients that `backward` left"
     if due := self.norms.due(self.step): self.norms.before()
     self.opt.set_step(self.step, self.steps)
-    self.opt.step()
-    return self.norms.after() if due else {}
+    self.opt.step(ok)
+    return due
 
 # %% ../nbs/08_train.ipynb #e8b92b19
 @patch
