@@ -65,7 +65,7 @@ def test_metadata_of_the_build(tmp_path):
     code = "import runpy, setuptools, json; setuptools.setup = lambda **kw: print(json.dumps(kw)); runpy.run_path('setup.py')"
     kw = json.loads(run(sys.executable, '-c', code, cwd=root).stdout)
     assert (kw['name'], kw['version'], kw['python_requires']) == ('trionyx', s['version'], '>=3.11')
-    assert kw['install_requires']==reqs and kw['extras_require']=={'dev': dev, **{k: s[f'{k}_requirements'].split() for k in ('lang', 'ray')}} and kw['entry_points']=={'nbdev': ['trionyx = trionyx._modidx:d']}
+    assert kw['install_requires']==reqs and kw['extras_require']=={'dev': dev, **{k: s[f'{k}_requirements'].split() for k in ('lang', 'ray', 'harness')}} and kw['entry_points']=={'nbdev': ['trionyx = trionyx._modidx:d']}
     proj = tomllib.loads((root/'pyproject.toml').read_text())['project']
     assert proj['license']=='Apache-2.0' and proj['name']==s['lib_name']
     assert {'version', 'dependencies', 'optional-dependencies', 'requires-python', 'entry-points'} <= set(proj['dynamic'])
@@ -96,7 +96,7 @@ def test_constraints_pin_all_we_install():
 def test_imports_are_required_and_point_down(p):
     number = {f'trionyx.{m[2]}': m[1] for o in numbered() if (m:=re.match(NUM, o.name))}
     here,provided = number[mod_name(p)],packages_distributions()
-    extras = {dist_name(r) for k in ('lang', 'ray') for r in s[f'{k}_requirements'].split()}
+    extras = {dist_name(r) for k in ('lang', 'ray', 'harness') for r in s[f'{k}_requirements'].split()}
     for name in imports(p):
         top = name.split('.')[0]
         if top=='trionyx': assert name=='trionyx' or number.get(name, '99') < here, f'{mod_name(p)} imports {name}, which is not a lower number'
