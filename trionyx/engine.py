@@ -233,11 +233,16 @@ def start(self:Engine) -> Engine: # Itself
     return self
 
 @patch
-def close(self:Engine):
-    "End all answers and the thread"
+def stop(self:Engine):
+    "Let all answers end soon; for a signal's handler, which must not wait"
     with self.wake:
         self.closing = True
         self.wake.notify()
+
+@patch
+def close(self:Engine):
+    "End all answers and the thread"
+    self.stop()
     if self.thread: self.thread.join()
 
 # %% ../nbs/16a_engine.ipynb #c7f41bc0

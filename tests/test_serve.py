@@ -1,0 +1,218 @@
+"The server on a real socket: the real openai client, clients that vanish, a thousand random requests, Ctrl-C, a browser"
+import asyncio, importlib.util, json, os, random, re, shutil, signal, socket, subprocess, sys, threading, time
+from contextlib import contextmanager
+from pathlib import Path
+import httpx, pytest, torch, uvicorn
+from trionyx.checkpoints import save_checkpoint
+from trionyx.core import StepLog
+from trionyx.generate import chat_reply, generate
+from trionyx.model import GPT, GPTConfig
+from trionyx.optim import make_optimizer
+from trionyx.run import load_run, open_run
+from trionyx.server import Ending, Limits, Service, bound
+from trionyx.tokenizer import train_tokenizer
+
+root = Path(__file__).parent.parent
+
+def extra(name):
+    "A package that scripts/test.sh installs apart, so that the demo's corpus does not change with it; skips where it is missing"
+    d = root/f'.venv/extra/{name}'
+    if not d.is_dir() and not importlib.util.find_spec(name): pytest.skip(f'{name} is not installed (scripts/test.sh does)')
+    if d.is_dir() and str(d) not in sys.path: sys.path.append(str(d))
+    return importlib.import_module(name)
+
+def make_run(folder, recipe, seed):
+    "A run with random weights everywhere, of a context that leaves time to vanish"
+    tok = train_tokenizer(['Dear Sir or Madam, I would like to request the following recorded information: biscuits. <b>Yours</b> '*9], 300)
+    cfg = GPTConfig(depth=2, vocab=tok.n_vocab, seq=512, head_dim=16, aspect=16)
+    open_run(folder, dict(recipe=recipe, base=['gone', 1, ''], data='toy', tokenizer=tok.hash, model=vars(cfg), batch=64, steps=1, rows={}), dict(commit='abc'))
+    StepLog(folder/'metrics.jsonl').append(dict(step=1, loss=3., bpb=3., grad_norm=1., lr=1., secs=1., tokens_per_s=64))
+    model,g = GPT(cfg).init_weights(0),torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters(): p.add_(0.3*torch.randn(p.shape, generator=g))
+    save_checkpoint(folder, 1, model, make_optimizer(model))
+    tok.save(folder/'tokenizer')
+    return load_run(str(folder), device='cpu', dtype='float32')
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+    d = tmp_path_factory.mktemp('home')/'runs'
+    return [make_run(d/'letters', 'sft', 1), make_run(d/'other', 'sft', 2), make_run(d/'base', 'pretrain', 3)]
+
+@contextmanager
+def serving(service, routes=()):
+    "The address of a service, on a socket and in a thread of its own"
+    sock = bound('127.0.0.1', 0)
+    server = Ending(uvicorn.Config(service.app(routes), log_level='warning', access_log=False, lifespan='off', timeout_graceful_shutdown=5))
+    server.engines = service.engines.values()
+    t = threading.Thread(target=server.run, kwargs=dict(sockets=[sock]))
+    t.start()
+    try:
+        with service: yield f'http://127.0.0.1:{sock.getsockname()[1]}'
+    finally:
+        server.handle_exit(signal.SIGTERM, None)
+        t.join(20)
+        assert not t.is_alive(), 'the server did not end'
+
+def until(what, secs=10):
+    end = time.monotonic()+secs
+    while not what() and time.monotonic()<end: time.sleep(0.01)
+    return what()
+
+@pytest.fixture(scope='module')
+def server(runs):
+    s = Service(runs, rows=8, waiting=32, limits=Limits(rate=10**6, new=400))
+    with serving(s) as url: yield s,url
+
+ask = [dict(role='user', content='Write an FOI request about biscuits')]
+def greedy(run, n=20): return chat_reply(run.model, run.tok, ask, n, temperature=0)
+def completion(url, **kw): return httpx.post(url+'/v1/chat/completions', json=dict(dict(messages=ask, max_tokens=20, temperature=0), **kw), timeout=60)
+
+@pytest.fixture
+def endless(monkeypatch): monkeypatch.setattr('trionyx.api.stop_tokens', lambda tok: ())
+
+# ---- the real client
+
+@pytest.fixture
+def client(server): return extra('openai').OpenAI(base_url=server[1]+'/v1', api_key='none', max_retries=0)
+
+def test_chat(client, runs):
+    for run in runs[:2]:
+        r = client.chat.completions.create(model=run.folder.name, messages=ask, max_tokens=20, temperature=0)
+        assert r.choices[0].message.content==greedy(run) and r.choices[0].message.role=='assistant' and r.model==run.folder.name
+        assert r.choices[0].finish_reason in ('stop', 'length') and r.usage.total_tokens==r.usage.prompt_tokens+r.usage.completion_tokens
+
+def test_chat_stream(client, runs):
+    parts = list(client.chat.completions.create(model='letters', messages=ask, max_completion_tokens=20, temperature=0, stream=True, stream_options=dict(include_usage=True)))
+    assert ''.join(o.choices[0].delta.content or '' for o in parts if o.choices)==greedy(runs[0])
+    assert parts[0].choices[0].delta.role=='assistant' and parts[-1].usage.completion_tokens<=20 and not parts[-1].choices and len(parts)>5
+    assert len({o.id for o in parts})==1 and [o.choices[0].finish_reason for o in parts[:-1]][-1] in ('stop', 'length')
+
+def test_completions(client, runs):
+    r = client.completions.create(model='base', prompt=['Dear', 'Yours'], max_tokens=9, temperature=0)
+    want = generate(runs[2].model, runs[2].tok, [[runs[2].tok.bos, *runs[2].tok.encode(o)] for o in ('Dear', 'Yours')], 9, temperature=0)
+    assert [o.text for o in r.choices]==[runs[2].tok.decode(o) for o in want]
+    s = client.completions.create(model='base', prompt='Dear', max_tokens=9, temperature=0, stream=True)
+    assert ''.join(o.choices[0].text for o in s)==runs[2].tok.decode(want[0])
+
+def test_seed_stop_and_extras(client, runs):
+    def say(**kw): return client.chat.completions.create(model='letters', messages=ask, max_tokens=30, **kw).choices[0]
+    a,b,c = say(seed=5).message.content,say(seed=5).message.content,say(seed=6).message.content
+    assert a==b!=c
+    s = a[len(a)//2:len(a)//2+3]
+    cut = say(seed=5, stop=[s])
+    assert cut.message.content==a[:a.index(s)] and cut.finish_reason=='stop'
+    assert say(temperature=2, extra_body=dict(top_k=1)).message.content==greedy(runs[0], 30)
+
+def test_models_and_errors(client):
+    openai = extra('openai')
+    assert [o.id for o in client.models.list()]==['letters', 'other', 'base']
+    for error,kw in ((openai.NotFoundError, dict(model='gpt-5')), (openai.BadRequestError, dict(temperature=3)), (openai.BadRequestError, dict(n=2)), (openai.BadRequestError, dict(max_tokens=401)),
+                     (openai.BadRequestError, dict(messages=[])), (openai.BadRequestError, dict(extra_body=dict(temprature=1))), (openai.BadRequestError, dict(messages=[dict(role='user', content='biscuits '*999)])),
+                     (openai.BadRequestError, dict(model='base'))):
+        with pytest.raises(error) as e: client.chat.completions.create(**{**dict(model='letters', messages=ask), **kw})
+        assert e.value.body['message'] and e.value.body['type']=='invalid_request_error'
+    assert e.value.param=='model'
+
+def test_async_clients_at_once(server, runs):
+    c = extra('openai').AsyncOpenAI(base_url=server[1]+'/v1', api_key='none', max_retries=0)
+    async def one(i):
+        await asyncio.sleep(random.Random(i).random()/5)
+        return (await c.chat.completions.create(model=runs[i%2].folder.name, messages=ask, max_tokens=20, temperature=0)).choices[0].message.content
+    async def all(): return await asyncio.gather(*[one(i) for i in range(24)])
+    assert asyncio.run(all())==[greedy(runs[i%2]) for i in range(24)]
+
+# ---- who vanishes, who is refused
+
+def test_a_client_that_vanishes(server, endless):
+    s,url = server
+    for stream in (True, False):
+        gone = s.engines['letters'].stats['ended_gone']
+        body = json.dumps(dict(model='letters', messages=ask, max_tokens=400, temperature=1, stream=stream)).encode()
+        with socket.create_connection(url.removeprefix('http://').split(':')) as c:
+            c.sendall(b'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n' % len(body)+body)
+            if stream: assert b'200 OK' in c.recv(1000)
+            assert until(lambda: s.engines['letters'].live)
+        assert until(lambda: s.engines['letters'].stats['ended_gone']==gone+1) and until(lambda: not s.engines['letters'].live)
+    assert completion(url).status_code==200
+
+def test_queue_full_and_rate(runs, endless):
+    with serving(Service(runs[:1], rows=1, waiting=1, limits=Limits(rate=8, new=400))) as url:
+        rs,ts = [],[]
+        for _ in range(4):
+            ts.append(threading.Thread(target=lambda: rs.append(completion(url, max_tokens=400, temperature=1)))); ts[-1].start(); time.sleep(0.05)
+        for t in ts: t.join()
+        assert sorted(o.status_code for o in rs)==[200, 200, 429, 429]
+        full = next(o for o in rs if o.status_code==429)
+        assert full.headers['retry-after'] and full.json()['error']['code']=='queue_full'
+        rs = [completion(url, max_tokens=1) for _ in range(6)]
+        assert [o.status_code for o in rs]==[200]*4+[429]*2 and rs[-1].json()['error']['code']=='rate_limit_exceeded'
+        assert 1<=int(rs[-1].headers['retry-after'])<=8 and httpx.get(url+'/health').status_code==200
+
+def test_bodies(server):
+    _,url = server
+    def post(content, **hs): return httpx.post(url+'/v1/chat/completions', content=content, headers={'content-type':'application/json', **hs})
+    for raw,status in ((b'{', 400), (b'\xff\xfe', 400), (b'{"messages": "\xff"}', 400), (b'[]', 400), (b'', 400), (b'['*200_000, 400), (b'{"a": "'+b'x'*2_000_000+b'"}', 413)):
+        r = post(raw)
+        assert r.status_code==status and r.json()['error']['message'] and r.headers['content-type']=='application/json'
+    assert post(b'{}', **{'content-type':'text/plain'}).status_code==415
+    def chunks():
+        for _ in range(300): yield b' '*10_000
+    assert post(chunks()).status_code==413
+    assert [httpx.request(m, url+p).status_code for m,p in (('GET', '/nowhere'), ('GET', '/v1/completions'), ('DELETE', '/v1/models'))]==[404, 405, 405]
+    assert completion(url).status_code==200
+
+def test_token(runs):
+    with serving(Service(runs[:1], token='secret')) as url:
+        assert [httpx.get(url+p).status_code for p in ('/health', '/v1/models', '/metrics')]==[200, 401, 401]
+        assert httpx.get(url+'/v1/models', headers=dict(authorization='Bearer secret')).status_code==200
+        openai = extra('openai')
+        with pytest.raises(openai.AuthenticationError): openai.OpenAI(base_url=url+'/v1', api_key='wrong', max_retries=0).models.list()
+
+# ---- a thousand random requests
+
+ODD = [None, True, False, 0, 1, -1, 2**70, 1.5, 1e308, '', 'x', 'é🐢\0', 'letters', [], [1], ['x'], [[1]], [[]], {}, dict(a=1), ask, [dict(role='user')], [dict(role='user', content=['x'])]]
+
+def odd_request(rng):
+    "A request that is mostly right, with a few fields replaced, or broken bytes"
+    chat = rng.random()<0.6
+    o = dict(messages=ask) if chat else dict(prompt='Dear')
+    o |= dict(model=rng.choice(['letters', 'base']), max_tokens=rng.randint(1, 6), temperature=rng.choice([0, 1]), stream=rng.random()<0.3)
+    names = [*o, 'stop', 'seed', 'top_p', 'top_k', 'n', 'stream_options', 'logprobs', 'max_completion_tokens', 'user', 'tools', 'nonsense']
+    for _ in range(rng.choice([0, 0, 0, 1, 1, 2, 4])): o[rng.choice(names)] = rng.choice(ODD)
+    raw = bytearray(json.dumps(o).encode())
+    if rng.random()<0.3:
+        for _ in range(rng.randint(1, 8)): raw[rng.randrange(len(raw))] = rng.randrange(256)
+    path = rng.choice(['/v1/chat/completions' if chat else '/v1/completions']*20+['/v1/models', '/', '/../x', '/v1/%ff'])
+    return rng.choice(['POST']*20+['GET', 'PUT', 'HEAD']),path,bytes(raw[:rng.choice([len(raw)]*9+[len(raw)//2])])
+
+def test_a_thousand_random_requests(server, runs):
+    s,url = server
+    rng,seen = random.Random(0),{}
+    with httpx.Client(base_url=url, timeout=30, headers={'content-type':'application/json'}) as c:
+        for _ in range(1000):
+            m,p,raw = odd_request(rng)
+            r = c.request(m, p, content=raw)
+            seen[r.status_code] = seen.get(r.status_code, 0)+1
+            assert r.status_code in (200, 400, 404, 405), (r.status_code, m, p, raw, r.text)
+            if r.status_code!=200 and m!='HEAD': assert r.json()['error']['message']
+    assert seen[200]>100 and seen[400]>100
+    assert completion(url).json()['choices'][0]['message']['content']==greedy(runs[0])
+    assert until(lambda: not any(e.live or e.waiting for e in s.engines.values()))
+
+def test_metrics_and_headers(server):
+    r = httpx.get(server[1]+'/metrics')
+    assert re.search(r'(?m)^trionyx_tokens_total\{run="letters"\} [1-9]', r.text) and 'trionyx_responses_total{status="200"}' in r.text
+    assert all(re.fullmatch(r'# TYPE \S+ (counter|gauge)|[a-z_]+(\{\w+="[^"]*"\})? [0-9.e+-]+', o) for o in r.text.splitlines())
+    assert "default-src 'none'" in r.headers['content-security-policy'] and r.headers['x-content-type-options']=='nosniff'
+
+def test_ending_ends_answers(runs, endless):
+    s = Service(runs[:1], limits=Limits(new=400))
+    got = []
+    with serving(s) as url:
+        t = threading.Thread(target=lambda: got.append(completion(url, max_tokens=400, temperature=1, stream=True).text))
+        t.start()
+        assert until(lambda: s.engines['letters'].live)
+        began = time.monotonic()
+    t.join()
+    assert time.monotonic()-began<5 and ('The server ends' in got[0] or '[DONE]' in got[0])
