@@ -45,6 +45,8 @@ done
 if [ $# -eq 0 ]; then
     trionyx_extra ray==2.60.0; count 'a Ray for tests/test_executors.py' $?
     trionyx_extra transformers==5.23.0; count 'transformers for tests/test_export.py' $?
+    trionyx_extra openai==3.54.0; count 'the openai client for tests/test_serve.py' $?
+    trionyx_extra playwright==1.65.2; count 'playwright for tests/test_serve.py' $?
     echo "== pytest tests"
     OMP_NUM_THREADS=2 python -m pytest tests -q -p no:cacheprovider --basetemp="$work/pytest" --durations=5 2>&1 | tee "$work/pytest.log"
     rc=${PIPESTATUS[0]}
