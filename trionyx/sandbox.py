@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from .core import TrionyxError, log0, track
 from .executors import n_cores
-from .verdict import answer, decode, encode, give, judge, serve, stand_in, take
+from .verdict import PROTOCOL, answer, give, judge, serve, take
 
 # %% ../nbs/13_sandbox.ipynb #47b4130b
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def main(
 @cache
 def inside() -> bytes:
     "All that runs in a sandbox, compiled"
-    src = '\n'.join(['import os, sys', *map(getsource, (encode, decode, give, take, serve, answer, stand_in, judge, lock, enter, build_root, main))])
+    src = '\n'.join(['import os, sys', *map(getsource, (*PROTOCOL, lock, enter, build_root, main))])
     return marshal.dumps(compile(src, 'sandbox', 'exec'))
 
 # %% ../nbs/13_sandbox.ipynb #763b9244
