@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import numpy as np, torch
 from .core import (FORMAT, TrionyxError, World, find_folder, folder_of, log0, read_json, read_manifest, sha256,
                           track, versions, write_json)
-from .icl import Bundle, all_sum, device_of, length_batches, pad_right, read_bundle, read_items, run_task
+from .bundle import Bundle, read_bundle, read_items
+from .icl import all_sum, device_of, length_batches, pad_right, run_task
 
 # %% ../nbs/12_bench.ipynb #5ccc3a11
 def to_bpb(

@@ -17,7 +17,8 @@ from .run import load_run
 from .train import duration
 from .generate import generate
 from .foi import requests
-from .icl import candidates, device_of, prompt_texts, read_bundle, read_items
+from .bundle import candidates, read_bundle, read_items
+from .icl import device_of, prompt_texts
 from .bench import bpb_job, core_job, reuse
 from .tasks import EXAMS, choice_job, exam_file, letter_question, read_questions, subset
 from .sums import read_problems, sums_job
