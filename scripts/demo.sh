@@ -35,13 +35,12 @@ python scripts/tokenizer.py --name demo --vocab 4096
 next 'documents as tokens, with a held-out part of each source'
 python scripts/prepare.py --name demo --stage tokens
 next 'a GPT of 4 layers learns to continue text'
-python scripts/pretrain.py --name demo --depth 4 --seq 512 --batch 4096 --steps 600 --repeat foi=10 \
-    --eval-every 200 --eval-tokens 60000 --save-secs 15
+python scripts/pretrain.py --name demo --recipe demo --eval-every 200 --eval-tokens 60000 --save-secs 15
 next 'it learns to answer with a letter'
 python scripts/sft.py demo --foi 9000 --batch 4096 --steps 550 --eval-every 275 --save-secs 15
 next 'bits per byte on held-out text, and 50 letters for prompts it has never seen'
 python scripts/bench.py demo --what bpb
-python scripts/bench.py demo-sft --what foi
+python scripts/bench.py demo-sft --what foi --letters 50
 next 'figures and samples'
 python scripts/report.py demo-sft
 printf '\n== "%s"\n\n' "$letter"
