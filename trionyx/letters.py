@@ -12,7 +12,8 @@ from calendar import month_name
 import numpy as np
 from .core import World
 from .tokenizer import render_prompt
-from .foi import check_letter, requests, score
+from .checks import check_letter, score
+from .foi import requests
 from .bench import bootstrap, settings_of
 from .tasks import crop, write_all
 

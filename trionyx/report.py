@@ -21,7 +21,7 @@ from .run import Run, load_run
 from .train import duration
 from .generate import chat_prompt, chat_room, steps, stop_tokens
 from .authorities import Spec, pairs
-from .foi import check_letter, score
+from .checks import check_letter, score
 from .measure import summary
 from .page import BLUE, GREEN, RED, Beside, Facts, Plot, Quote, Table, Text, axes, dumbbell, write_page
 
