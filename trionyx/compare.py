@@ -39,7 +39,7 @@ def entries(
     res = {}
     for k,rec in recs.items():
         r,s = rec['result'],rec['settings']
-        asked = {o: s.get(o) for o in ('questions','shards','limit','seed','letters','docs','by','calculator','bundle_sha256','samples')}
+        asked = {o: s.get(o) for o in ('questions','shards','limit','seed','letters','docs','by','chat','calculator','bundle_sha256','samples','temperature','max_new','checks')}
         for t,o in r.get('tasks', {}).items():
             res[f'core/{t}'] = asked,list(range(o['n'])),centred(np.array([c=='1' for c in o['correct']], float), o['chance'])
         if its := items_of(r): res[k] = asked,*its
@@ -131,7 +131,7 @@ def sentence(
     u,f = (100,'{:.1f}') if pts else (1,'{:.3f}')
     d,*iv = [f.format(o*u) for o in (abs(r.difference), r.low, r.high)]
     noise = 'beyond noise' if r.beyond else 'within noise'
-    return f"{k}: {better} is better than {worse} by {d}{' points' if pts else ''} over {int(r.n):,} items (95%: {' to '.join(iv)}, p = {r.p:.2g}): {noise}."
+    return f"{k}: {better} is ahead of {worse} by {d}{' points' if pts else ''} over {int(r.n):,} items (95%: {' to '.join(iv)}, p = {r.p:.2g}): {noise}."
 
 # %% ../nbs/14e_compare.ipynb #8802b0aa
 QUOTED = '1.4B (quoted)','2B (quoted)'
@@ -186,7 +186,7 @@ def remarks(
     res = []
     for n,recs in runs.items():
         if r := recs.get('core', {}).get('result'): res.append(f"{n}: CORE with baselines {r['baselines']} over {r['covers']}")
-        part = [f"{k} on {v['settings']['limit']:,}" for k,v in recs.items() if v['settings'].get('limit')]
+        part = [f'{k} on {m:,}' for k,v in recs.items() if (m := v['settings'].get('limit')) and v['result'].get('n', m)>=m]
         if part: res.append(f"{n}: only a part of the items, {', '.join(part)}")
     return [*res, 'quoted: from the post "Trionyx 2B" (CC BY 4.0); its held-out text and tokenizer are others, so its bits per byte are']
 
