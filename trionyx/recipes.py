@@ -19,7 +19,7 @@ from .plan import RATIO, Machine, Plan, epochs_of, make_plan, mix_lines
 RECIPES = {
     'trionyx-2b':   dict(depth=28, mix='trionyx'),
     'trionyx-1.4b': dict(depth=24, mix='trionyx'),
-    'next':         dict(depth=28, mix='trionyx', extras='smear'),
+    'next':         dict(depth=28, mix='trionyx', cool=.85),
     'demo':         dict(depth=4, seq=512, batch=4096, steps=600, repeat='foi=10')}
 
 # %% ../nbs/07d_recipes.ipynb #0ac2ff6e
