@@ -216,3 +216,155 @@ def test_ending_ends_answers(runs, endless):
         began = time.monotonic()
     t.join()
     assert time.monotonic()-began<5 and ('The server ends' in got[0] or '[DONE]' in got[0])
+
+# ---- the command
+
+def test_command_from_start_to_ctrl_c(runs, tmp_path):
+    "The script on a free port: a stream is running when Ctrl-C comes; it ends at once, in order, without a traceback, and prompts were not printed"
+    env = {**os.environ, 'TRIONYX_HOME': str(runs[0].folder.parent.parent)}
+    p = subprocess.Popen([sys.executable, root/'scripts/serve.py', 'letters', '--port', '0', '--device', 'cpu'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=tmp_path)
+    try:
+        url = p.stdout.readline().split('/  ')[0]
+        got = []
+        def stream():
+            with httpx.stream('POST', url+'/v1/chat/completions', json=dict(messages=ask, stream=True), timeout=20) as r: got.append(r.status_code); got.append(r.read())
+        assert 'id="message"' in httpx.get(url).text
+        ts = [threading.Thread(target=stream) for _ in range(3)]
+        for t in ts: t.start()
+        assert until(lambda: len(got)>=1)
+        p.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        out,err = p.communicate(timeout=20)
+        for t in ts: t.join()
+    finally: p.kill()
+    assert p.returncode==0 and out.endswith('ended\n') and err=='' and time.monotonic()-began<8
+    assert 'biscuits' not in out and not list(tmp_path.iterdir())
+
+# ---- the page, in a real browser
+
+@pytest.fixture(scope='module')
+def browser():
+    extra('playwright')
+    exe = next((shutil.which(o) for o in ('chromium', 'chromium-browser', 'google-chrome') if shutil.which(o)), None)
+    if not exe: pytest.skip('no Chromium here: apt-get install chromium')
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=exe, args=['--no-sandbox'])
+        yield b
+        b.close()
+
+@pytest.fixture(scope='module')
+def site(runs):
+    from trionyx.web import page
+    s = Service(runs[:2], limits=Limits(rate=10**6, new=400))
+    with serving(s, page(runs[:2], 400)) as url: yield s,url
+
+@pytest.fixture
+def tab(browser, site):
+    c = browser.new_context(viewport=dict(width=1200, height=800), accept_downloads=True, permissions=['clipboard-read', 'clipboard-write'])
+    t = c.new_page()
+    t.outside,t.errors = [],[]
+    t.on('request', lambda r: r.url.startswith((site[1], 'data:', 'blob:')) or t.outside.append(r.url))
+    t.on('console', lambda m: m.type=='error' and t.errors.append(m.text))
+    t.on('pageerror', lambda e: t.errors.append(str(e)))
+    t.goto(site[1])
+    yield t
+    assert not t.outside and not t.errors
+    c.close()
+
+def put(tab, text, temperature='0', length='20'):
+    if tab.locator('#settings').get_attribute('open') is None: tab.click('summary')
+    tab.fill('#temperature', temperature); tab.fill('#length', length)
+    tab.fill('#message', text); tab.press('#message', 'Enter')
+def wait(tab, js): # The page forbids `eval`, which Playwright's own way of waiting uses
+    end = time.monotonic()+20
+    while not tab.evaluate(js): assert time.monotonic()<end, js; tab.wait_for_timeout(20)
+def answered(tab, n=2): wait(tab, f"document.querySelectorAll('.answer[aria-busy=false]').length=={n}")
+
+def test_page_answers_side_by_side(tab, runs):
+    put(tab, ask[0]['content'])
+    answered(tab)
+    assert tab.locator('.answer .text').all_text_contents()==[greedy(r) for r in runs[:2]]
+    assert tab.locator('.answer h3').all_text_contents()==['letters', 'other'] and tab.input_value('#message')==''
+    put(tab, 'and tea?')
+    answered(tab, 4)
+    for k,r in enumerate(runs[:2]):
+        talk = [*ask, dict(role='assistant', content=greedy(r)), dict(role='user', content='and tea?')]
+        assert tab.locator('.answer .text').nth(2+k).text_content()==chat_reply(r.model, r.tok, talk, 20, temperature=0)
+    tab.click('#new')
+    assert tab.locator('.answer').count()==0 and tab.evaluate('document.activeElement.id')=='message'
+
+def test_page_keys_stop_and_again(tab, site, endless):
+    tab.fill('#message', 'one'); tab.press('#message', 'Shift+Enter'); tab.type('#message', 'two')
+    assert tab.input_value('#message')=='one\ntwo' and not tab.locator('.answer').count()
+    put(tab, 'one\ntwo', '1', '400')
+    wait(tab, "[...document.querySelectorAll('.text')].every(o => o.textContent.length>5)")
+    assert tab.is_visible('#stop') and not tab.is_visible('#send') and tab.locator('.answer[aria-busy=true]').count()
+    tab.keyboard.press('Escape')
+    answered(tab)
+    assert tab.locator('.note').all_text_contents()==['Stopped.']*2 and tab.locator('#status').text_content()=='Stopped.'
+    assert until(lambda: not any(e.live for e in site[0].engines.values()))
+    before = tab.locator('.text').all_text_contents()
+    tab.fill('#length', '10'); tab.click('#again')
+    wait(tab, "document.getElementById('status').textContent=='Answered.'")
+    assert tab.locator('.answer').count()==2 and tab.locator('.text').all_text_contents()!=before
+    assert tab.locator('.note').all_text_contents()==['Cut off at the length you set.']*2
+
+def test_page_copies_and_downloads(tab, runs):
+    put(tab, ask[0]['content'])
+    answered(tab)
+    want = greedy(runs[1])
+    tab.get_by_role('button', name='Copy the answer of other').click()
+    wait(tab, "document.getElementById('status').textContent=='Copied.'")
+    assert tab.evaluate('navigator.clipboard.readText()').replace('\r\n', '\n')==want
+    with tab.expect_download() as d: tab.get_by_role('button', name='Download the answer of other').click()
+    assert Path(d.value.path()).read_text(encoding='utf-8')==want and d.value.suggested_filename=='letter-1.txt'
+
+def test_page_shows_html_as_text(tab, monkeypatch):
+    evil = '<script>window.hit=1</script><img src=x onerror="window.hit=1">'
+    monkeypatch.setattr('trionyx.api.Writer.put', lambda self, t=None: evil if t is None else '')
+    put(tab, evil)
+    answered(tab)
+    assert tab.locator('.user').text_content()==evil and tab.locator('.text').all_text_contents()==[evil]*2
+    assert tab.evaluate('window.hit') is None and not tab.locator('#log script, #log img').count()
+    tab.evaluate("s => { const e = document.createElement('script'); e.textContent = s; document.body.append(e) }", 'window.hit=1')
+    assert tab.evaluate('window.hit') is None and 'Content Security Policy' in tab.errors.pop()
+
+def test_page_says_errors(tab, site, monkeypatch):
+    put(tab, 'biscuits '*999)
+    answered(tab)
+    assert all('expected a message of at most' in o for o in tab.locator('.wrong').all_text_contents()) and tab.locator('.wrong').count()==2
+    tab.errors.clear()
+    tab.fill('#temperature', '7'); tab.fill('#message', 'hi'); tab.press('#message', 'Enter')
+    assert tab.locator('.answer').count()==2 and tab.evaluate("document.activeElement.id")=='temperature'
+
+def test_page_with_a_token(browser, runs):
+    from trionyx.web import page
+    with serving(Service(runs[:1], token='secret-token'), page(runs[:1], 400)) as url:
+        t = browser.new_page()
+        for to,said in (('/', 'Authorization'), ('/#token=secret-token', None)):
+            t.goto('about:blank'); t.goto(url+to)
+            put(t, 'hi')
+            answered(t, 1)
+            assert said in t.locator('.wrong').text_content() if said else t.locator('.text').text_content()
+        assert t.url==url+'/'
+        t.close()
+
+def test_page_on_a_phone_and_for_screen_readers(tab):
+    tab.set_viewport_size(dict(width=400, height=800))
+    put(tab, ask[0]['content'])
+    answered(tab)
+    assert tab.evaluate('document.documentElement.scrollWidth')<=400
+    boxes = [tab.locator('.answer').nth(k).bounding_box() for k in range(2)]
+    assert boxes[1]['y']>boxes[0]['y'] and all(tab.locator(o).bounding_box()['height']>=40 for o in ('#send', '#message'))
+    log = tab.get_by_role('log', name='Conversation')
+    assert log.get_attribute('aria-live')=='polite' and tab.get_by_role('status').count()==1
+    for label in ('Message', 'Temperature, 0 to 2', 'Most tokens, 1 to 400', 'What the model is told first'): assert tab.get_by_label(label, exact=True).count()==1
+    assert tab.evaluate("[...document.querySelectorAll('button')].every(o => o.textContent.trim() || o.ariaLabel)")
+    tab.focus('#message')
+    seen = []
+    for _ in range(14):
+        tab.keyboard.press('Tab')
+        seen.append(tab.evaluate("document.activeElement.id || document.activeElement.ariaLabel || document.activeElement.tagName"))
+        if seen[-1] not in ('BODY', 'chat'): assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")!='none'
+    assert {'send', 'again', 'new', 'SUMMARY', 'temperature', 'length', 'system'} <= set(seen)

@@ -285,7 +285,7 @@ def bound(
 ) -> socket.socket:
     "A listening socket; raises `TrionyxError` where that is impossible"
     try: return socket.create_server((host, port), family=socket.AF_INET6 if ':' in host else socket.AF_INET)
-    except OSError as e: raise TrionyxError(f'expected to listen on {host}, port {port}, found: {e.strerror or e}. Choose another: --port {port+1}.') from None
+    except (OSError, OverflowError) as e: raise TrionyxError(f'expected to listen on {host}, port {port}, found: {e}. Choose another port: --port 8080.') from None
 
 @patch
 def serve(self:Service,
@@ -293,7 +293,7 @@ def serve(self:Service,
     sock:socket.socket # From `bound`
 ):
     "Serve until Ctrl-C or SIGTERM"
-    server = Ending(uvicorn.Config(app, log_level='warning', access_log=False, server_header=False, timeout_graceful_shutdown=5, ws='none', lifespan='off'))
+    server = Ending(uvicorn.Config(app, log_level='warning', access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=5, ws='none', lifespan='off'))
     server.engines = self.engines.values()
     try:
         with self: server.run(sockets=[sock])
