@@ -4,7 +4,7 @@
 #   bash scripts/trionyx_2b.sh --foi requests.jsonl --only data      documents, tokenizer and tokens: run this on a machine without GPUs
 #   bash scripts/trionyx_2b.sh --rehearse                    the same path here, in minutes: depth 2, a practice hub, generated requests
 # Options: --recipe NAME (trionyx-2b; or trionyx-1.4b, next), --name NAME (the recipe's), --gpus N (those there are), --evals PLACES (evaluation data to keep out of the text), --bundle DIR (for CORE),
-#   --sft FILES (conversations beside the FOI requests, as sft.py --data takes them), --executor/--cluster as prepare.py has them.
+#   --sft FILES (conversations beside those of the post's mix, as sft.py --data takes them), --executor/--cluster as prepare.py has them.
 # Stop it anywhere and start it again: it goes on. Everything is written under runs/, or $TRIONYX_HOME.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,11 +33,14 @@ if [ -n "$rehearse" ]; then
     vocab=4096 budget=1200000 train=(--depth 2 --seq 512 --batch 8192 --steps 140 --eval-every 70 --eval-tokens 60000 --save-secs 10)
     tune=(--foi 2000 --batch 8192 --steps 60 --save-secs 10) measure=(--all --limit 8 --docs 20 --letters 10)
     ranks=$((gpus > 0 ? gpus : 2)) prepare+=(--held-out 0.05)
+    test=${TRIONYX_TEST_DATA:-../shared/data}   # Real questions, where this machine has some
+    [ ! -d "$test/evals" ] || evals=${evals:-$test/evals,$test/eval_bundle_part}
+    [ ! -d "$test/eval_bundle_small" ] || bundle=${bundle:-$test/eval_bundle_small}
     [ "$gpus" -gt 0 ] || export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 else
     name=${name:-$recipe} nominal=(1 40000 900 7000 18000 600 900 600 30)
     vocab=32768 budget=12.1e9 train=()
-    tune=(--foi 51000) measure=(--all --fetch)
+    tune=(--mix trionyx --long truncate --bad drop) measure=(--all --fetch)
     ranks=$gpus
     [ "$ranks" -gt 0 ] || [ "$only" = data ] || { echo "trionyx_2b.sh: expected GPUs, found none. Prepare the data here with --only data, or try the path with --rehearse." >&2; exit 2; }
 fi
