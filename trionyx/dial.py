@@ -104,29 +104,30 @@ def effects(
     rows = {k: _row(g) for k,g in df.groupby('label', sort=False) if k!=base}
     return pd.DataFrame(rows).T.rename_axis('label').sort_values('change')
 
-# %% ../nbs/08c_dial.ipynb #6bae2db1
+# %% ../nbs/08c_dial.ipynb #64bedd43
 SMALL = dict(depth=4, aspect=32, seq=256, shrink=22.5, batch=2048, rate=4) # 2.9M parameters, 298 steps, 0.6M tokens
 CANDIDATES = dict(base={}, smear=dict(extras='smear'), backout=dict(extras='backout'), ramp=dict(extras='ramp'),
                   tail=dict(down=.65, floor=.05), cap=dict(softcap=20.), cool=dict(cool=.85))
 
 def trials_of(
-    what:str,       # 'rates' or 'next'
-    seeds:int=1,    # Seeds of each
-    shrink:float=64 # For 'rates'
-) -> list[dict]:    # As for `sweep`
+    what:str,        # 'rates' or 'next'
+    seeds:int=1,     # Seeds of each
+    shrink:float=256 # For 'rates'
+) -> list[dict]:     # As for `sweep`
     "The trials that answer a question, all of one seed before the next"
     if what=='next': return [dict(label=k, seed=s, **{**SMALL, **v}) for s in range(seeds) for k,v in CANDIDATES.items()]
     if what!='rates': raise TrionyxError(f"expected a question of rates, next, found {what!r}.")
-    return [dict(label='rates', seed=s, depth=n, seq=256, shrink=shrink, rate=r) for s in range(seeds) for n in (2, 3, 4) for r in (.5, 1, 2, 4)]
+    rates = [r*shrink**.5 for r in (1, .5, 2)] + [1.]
+    return [dict(label='rates', seed=s, depth=n, seq=256, shrink=shrink, rate=r) for s in range(seeds) for n in (2, 3, 4) for r in rates]
 
-# %% ../nbs/08c_dial.ipynb #87bd523c
+# %% ../nbs/08c_dial.ipynb #2e0c04db
 def dial(
     what:str='rates',  # The question: rates or next
     data:str='prose',  # Data folder
     tokenizer:str='',  # Its tokenizer; empty: the one called like it
     out:str='',        # JSONL of results; empty: evals/dial.jsonl
     seeds:int=1,       # Seeds of each trial
-    shrink:float=64,   # Of the trials of rates, as in `small_plan`
+    shrink:float=256,  # Of the trials of rates, as in `small_plan`
     dry_run:bool=False # Print what is missing, and stop
 ):
     "Run small trials, those that are missing; started again, it goes on"
