@@ -406,9 +406,9 @@ def test_torchrun(home):
     end = time.monotonic()+LIFE
     while time.monotonic()<end and not (f := home/'runs/agent/metrics.jsonl').exists() or f.read_text().count('"loss"')<5: time.sleep(.02)
     p.terminate()
-    said = p.communicate(timeout=30)[0]
+    said = p.communicate(timeout=LIFE)[0]
     assert newest(home, 'agent')==6, said
     p = torchrun(home, 'agent', '--max-restarts=2', die_at=8, rank=1)
-    said = p.communicate(timeout=LIFE)[0]
+    said = p.communicate(timeout=4*LIFE)[0]
     assert p.returncode==0 and said.count('go on from step')==2, said
     check(home, 'agent', 2)

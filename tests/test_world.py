@@ -1,6 +1,6 @@
 """The same run on 1, 2 and 4 ranks (gloo), whole and in parts: the same rows, the same losses within rounding, the same bits on the same ranks.
 As a script, under torchrun: `test_world.py HOME JOBS` trains what JOBS (JSON) names, one run after the other."""
-import json, math, os, subprocess, sys
+import json, math, os, socket, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest, torch
 from safetensors.torch import load_file
@@ -51,6 +51,14 @@ def train(home, ranks, *jobs):
     assert r.returncode==0, r.stdout[-2000:]+r.stderr[-3000:]
     return r.stdout
 
+def agents(home, *jobs):
+    "Two torchrun agents of one rank each, as on two nodes"
+    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
+    cmd = [sys.executable, '-m', 'torch.distributed.run', '--nnodes=2', '--nproc_per_node=1', '--rdzv-backend=c10d', f'--rdzv-endpoint=127.0.0.1:{port}', '--rdzv-id=two', '--local-addr=127.0.0.1', __file__, str(home), json.dumps(jobs)]
+    ps = [subprocess.Popen(cmd, env={**os.environ, 'OMP_NUM_THREADS':'1'}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    said = [p.communicate(timeout=300)[0] for p in ps]
+    assert not any(p.returncode for p in ps), '\n'.join(o[-2000:] for o in said)
+
 def corpus(home):
     "Two sources of random words"
     from trionyx.shards import write_shards
@@ -78,7 +86,7 @@ RUNS = 'w1m2 w2m4 w4m1 parts'.split()
 def lines(home, name, f='metrics.jsonl'): return [json.loads(l) for l in (home/'runs'/name/f).read_text().splitlines()]
 def steps(home, name): return [o for o in lines(home, name) if 'loss' in o]
 def losses(home, name): return np.array([o['loss'] for o in steps(home, name)])
-def tensors(home, name): return {f'{p.name}/{k}': v for p in sorted((home/'runs'/name/'ckpt').glob(f'step-{STEPS:06d}/*.safetensors')) for k,v in load_file(p).items()}
+def tensors(home, name, step=STEPS): return {f'{p.name}/{k}': v for p in sorted((home/'runs'/name/'ckpt').glob(f'step-{step:06d}/*.safetensors')) for k,v in load_file(p).items()}
 
 def test_it_learns(home):
     xs = losses(home, 'w1m8')
@@ -109,6 +117,18 @@ def test_same_ranks_same_bits(home):
     a,b = [[{k: v for k,v in o.items() if k not in TIMES} for o in lines(home, n)] for n in ('w2m4', 'again')]
     assert a==b
     assert lines(home, 'again', 'ledger/ledger.jsonl')==lines(home, 'w2m4', 'ledger/ledger.jsonl')
+
+def test_two_agents(home):
+    "Two nodes with a rank each are two ranks on one node, bit for bit, also when stopped and started again; with whole weights and with sharded ones"
+    few = dict(micro=4, steps=20)
+    train(home, 2, dict(few, name='one-zero'), dict(few, name='one-fsdp', shard='fsdp'))
+    agents(home, dict(few, name='two-zero', stop=8), dict(few, name='two-fsdp', shard='fsdp', stop=8))
+    agents(home, dict(few, name='two-zero'), dict(few, name='two-fsdp', shard='fsdp'))
+    for k in ('zero', 'fsdp'):
+        a,b = tensors(home, f'one-{k}', 20),tensors(home, f'two-{k}', 20)
+        assert len(a)>10 and a.keys()==b.keys() and all(torch.equal(a[n], b[n]) for n in a), k
+        assert (losses(home, f'one-{k}')==losses(home, f'two-{k}')).all() and len(losses(home, f'two-{k}'))==20
+    assert np.abs(losses(home, 'one-zero')-losses(home, 'one-fsdp')).max() < 1e-3
 
 def test_ranks_are_timed(home):
     o = steps(home, 'w4m1')[-1]

@@ -127,7 +127,7 @@ def bad_ranks(self:Trainer, x, y) -> list: # (B, T) each; for each rank, is its 
 @patch
 def from_rank(self:Trainer, r, t): # Rank; a tensor of the same shape on all
     "Rank `r`'s tensor, on all ranks"
-    t = t.to(self.world.device).contiguous()
+    t = t.to(self.world.device, copy=True).contiguous()
     if self.world.world>1: dist.broadcast(t, r)
     return t
 
