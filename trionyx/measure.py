@@ -53,7 +53,7 @@ def score_rows_of(
     "The lines of a result in the table"
     if 'bpb' in r: return {f'bpb {n}': (v['bpb'], *v['interval'], f"{v['docs']:,} documents") for n,v in [('all', r), *r['sources'].items()]}
     if 'core' in r: return {f"CORE ({r['baselines']})": (r['core'], *r['interval'], r['covers'])}
-    if 'letters' in r: return {'FOI': (r['score'], *r['interval'], f"{r['n']:,} letters")}
+    if 'parts' in r: return {'FOI': (r['score'], *r['interval'], f"{r['n']:,} letters")}
     name = EXAMS[k.split('_text')[0].split('_plain')[0]].title
     if 'passes' in r: return {f'{name} pass@{n}': (v['score'], *v['interval'], f"{r['n']:,} tasks, {r['samples']} samples") for n,v in r['passes'].items()}
     how = {'_text': ' by likelihood', 'plain': ' without calculator'}.get(k[-5:], '')

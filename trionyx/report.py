@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PROMPTS', 'metrics', 'History', 'read_history', 'trained_on', 'licensed', 'benched', 'smooth', 'curve', 'loss_plot',
            'bpb_plot', 'speed_plot', 'by_source', 'pair', 'sources', 'mix', 'ranged', 'change', 'core_parts',
-           'foi_parts', 'bench_parts', 'facts', 'headline', 'checked', 'answers', 'samples', 'flat', 'settings',
-           'command', 'repeat', 'sections_of', 'closing', 'report']
+           'foi_parts', 'bench_parts', 'post_parts', 'facts', 'headline', 'checked', 'answers', 'samples', 'flat',
+           'settings', 'command', 'repeat', 'sections_of', 'closing', 'report']
 
 # %% ../nbs/15_report.ipynb #141c6a00
 import math
@@ -22,6 +22,7 @@ from .train import duration
 from .generate import chat_prompt, chat_room, steps, stop_tokens
 from .authorities import Spec, pairs
 from .checks import check_letter, score
+from .compare import BASE, CHAT, records, remarks, table
 from .measure import summary
 from .page import BLUE, GREEN, RED, Beside, Facts, Plot, Quote, Table, Text, axes, dumbbell, write_page
 
@@ -227,7 +228,8 @@ def foi_parts(
 ) -> list:   # Parts
     "What is checked in a letter"
     import pandas as pd
-    rows = {k.replace('_', ' '): dict(score=v['score'], low=v['interval'][0], high=v['interval'][1]) for k,v in r['parts'].items()}
+    def _perfect(k): return dict(perfect=r['scale']['perfect']['parts'][k]['score']) if 'scale' in r else {}
+    rows = {k.replace('_', ' '): dict(score=v['score'], low=v['interval'][0], high=v['interval'][1], **_perfect(k)) for k,v in r['parts'].items()}
     return [Table(pd.DataFrame.from_dict(rows, orient='index').rename_axis('check'), f"{name}: checks of letters to {r['n']} held-out prompts")]
 
 # %% ../nbs/15_report.ipynb #368a4054
@@ -242,6 +244,14 @@ def bench_parts(
     todo = ','.join(k for k in ('bpb','core','foi')[:2+h.chats] if k not in recs)
     cmd = [Quote(f'{h.name}: not measured {todo}. To do so:', f'python scripts/bench.py {h.name} --what {todo}')] if todo else []
     return [Beside(tables)]*bool(tables) + cmd
+
+def post_parts(
+    h:History # The last stage
+) -> list:    # Parts
+    "The post's two tables with this run in them; none where nothing was measured"
+    runs = {h.name: records(f'{h.folder.parent}/{h.folder.name}')}
+    ts = [Table(table(BASE, runs).rename_axis('task'), 'Base model, beside the post'), Table(table(CHAT, runs, '{:.1%}').rename_axis('task'), 'After fine-tuning, beside the post')]
+    return [Beside(ts), Text('; '.join(remarks(runs)))] if runs[h.name] else []
 
 # %% ../nbs/15_report.ipynb #9f8b5791
 def facts(
@@ -367,7 +377,7 @@ def sections_of(
             'Loss and bits per byte': [Beside([fn(s) for s in h.stages for fn in (loss_plot, bpb_plot)])],
             'Bits per byte by source': sources(h), 'The mix as trained': mix(h),
             'Throughput': [Beside([speed_plot(s) for s in h.stages])],
-            'Benchmarks': [p for s in h.stages for p in bench_parts(s)],
+            'Benchmarks': [p for s in h.stages for p in bench_parts(s)] + post_parts(h),
             'Samples': [Beside(wrote[n:])] if wrote else [Text('Left out on request.')],
             'Configuration and versions': settings(h), 'How to repeat': repeat(h)}
 
