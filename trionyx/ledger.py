@@ -80,9 +80,14 @@ def counts(self:Ledger) -> dict: # By source and licence: [tokens, documents]; d
     if any('tokens' in o for o in recs):
         got = sum((Counter(o['tokens']) for o in recs), Counter())
         return {k: {'not stated': [n, None]} for k,n in got.items()}
-    if p.exists() and (a := read_json(p, need=['steps', 'sources']))['steps']==len(recs):
-        return {k: {l: [o['tokens'], o['documents']] for l,o in v['licenses'].items()} for k,v in a['sources'].items()}
-    return tally(run_rows(self.run), self.rows()) if recs else {}
+    a = read_json(p, need=['steps', 'sources']) if p.exists() else dict(steps=0, sources={})
+    if a['steps']==len(recs) or self.of_chats(): return {k: {l: [o['tokens'], o['documents']] for l,o in v['licenses'].items()} for k,v in a['sources'].items()}
+    return tally(run_rows(self.run), self.rows())
+
+@patch
+def of_chats(self:Ledger) -> bool:
+    "Was the run fine-tuned, on conversations?"
+    return 'mix' not in read_json(self.run/'config.json', need=['decided'])['decided']['rows']
 
 # %% ../nbs/04a_ledger.ipynb #09281d2d
 @patch
