@@ -240,6 +240,32 @@ def test_command_from_start_to_ctrl_c(runs, tmp_path):
     assert p.returncode==0 and out.endswith('ended\n') and err=='' and time.monotonic()-began<8
     assert 'biscuits' not in out and not list(tmp_path.iterdir())
 
+# ---- the terminal
+
+def test_terminal_in_a_real_terminal(runs, tmp_path):
+    "Ctrl-C stops an answer or empties a line, but never ends; what was typed comes back with the arrow key in the next session"
+    pexpect = pytest.importorskip('pexpect', reason='pexpect is not installed (it comes with IPython)')
+    env = {**os.environ, 'TRIONYX_HOME': str(runs[0].folder.parent.parent), 'TERM': 'dumb'}
+    def start():
+        c = pexpect.spawn(sys.executable, [str(root/'scripts/chat.py'), 'letters', '--device', 'cpu', '--temperature', '1', '--max-new', '400'], env=env, cwd=str(tmp_path), timeout=30, encoding='utf-8')
+        c.expect('/help for help.'); c.expect('\n> ')
+        return c
+    c = start()
+    c.sendline('first biscuits'); c.expect('biscuits'); c.expect('\n> ')
+    c.sendline('more'); c.sendintr(); c.expect('\n> ')
+    c.send('never sent'); c.sendintr(); c.expect('\n> ')
+    c.sendline('/max 3'); c.expect('\n> ')
+    c.sendline('tea \\'); c.expect(r'\. '); c.sendline('and milk'); c.expect('\n> ')
+    c.sendline('/save talk.txt'); c.expect('saved talk.txt'); c.expect('\n> ')
+    c.sendline('/quit'); c.expect(pexpect.EOF)
+    saved = (tmp_path/'talk.txt').read_text(encoding='utf-8')
+    assert 'User: first biscuits' in saved and 'User: tea \nand milk' in saved and 'never sent' not in saved
+    c = start()
+    for _ in range(7): c.send('\x1b[A')
+    c.expect('first biscuits'); c.sendline(''); c.expect('\n> ')
+    c.sendeof(); c.expect(pexpect.EOF); c.close()
+    assert c.exitstatus==0
+
 # ---- the page, in a real browser
 
 @pytest.fixture(scope='module')
