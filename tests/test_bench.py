@@ -146,6 +146,8 @@ def test_scores_for_any_batches_and_ranks(small_model):
 
 # ---- real bundles
 
+slow = pytest.mark.skipif('TRIONYX_SLOW' not in os.environ, reason='takes minutes: TRIONYX_SLOW=1 runs it')
+
 def same_answers(name, limit, steps=150):
     from core_speed import a_model, compare, item_texts
     from trionyx.bundle import read_bundle, read_items
@@ -161,8 +163,8 @@ def same_answers(name, limit, steps=150):
 
 def test_every_answer_is_that_of_one_at_a_time(): assert len(same_answers('eval_bundle_small', 11, steps=20))==21
 
-@pytest.mark.slow
+@slow
 def test_every_answer_of_the_small_bundle(): assert sum(o['items'] for o in same_answers('eval_bundle_small', None).values())==4132
 
-@pytest.mark.slow
+@slow
 def test_every_answer_of_the_whole_tasks(): assert sum(o['items'] for o in same_answers('eval_bundle_part', None).values())==30195
