@@ -97,7 +97,7 @@ def tokens_of(
     o      # From `bench_options`
 ) -> tuple[int,int]: # Tokens to read, and to write at most
     "What a measure costs"
-    def _part(read, name): return subset(read(exam_file(name, o.evals)), o.limit, o.seed)
+    def _part(read, name): return subset(read(exam_file(name, o.evals, o.fetch)), o.limit, o.seed)
     def _most(n, each): return n*min(each, r.model.cfg.seq//2)
     if k=='bpb': sh = r.data(); return sum(int(sum(sh.lengths(s, 'val')[:o.docs])) for s in sh.sources),0
     if k=='core': return core_tokens(r, o),0

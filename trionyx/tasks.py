@@ -60,7 +60,7 @@ def own_file(
         if len(fs)>1: raise TrionyxError(f"expected one file of {EXAMS[name].title} in {d}, found {', '.join(map(str, fs))}. Name a folder below it with --evals.")
         if fs: return fs[0]
 
-# %% ../nbs/14_tasks.ipynb #84a4aa83
+# %% ../nbs/14_tasks.ipynb #5625c6a9
 def exam_file(
     name:str,           # One of `EXAMS`
     folders:str='',     # As in `own_file`
@@ -68,12 +68,13 @@ def exam_file(
     world:World=World() # Rank 0 fetches
 ) -> Path:
     "The file of questions; raises `TrionyxError` where there is none"
-    e = EXAMS[name]
-    if p := own_file(name, folders): return p
-    if not get: raise TrionyxError(f"expected the questions of {e.title} ({' or '.join(e.names)}) in {folders or home()/'evals'}, found none. Give their folder with --evals, or fetch them with --fetch.")
-    if world.main: fetch_exam(e)
-    if world.world>1: dist.barrier()
-    return own_file(name)
+    e,p = EXAMS[name],own_file(name, folders) or (get and own_file(name))
+    try:
+        if get and not p and world.main: fetch_exam(e)
+    finally:
+        if get and not p and world.world>1: dist.barrier()
+    if p := p or (get and own_file(name)): return p
+    raise TrionyxError(f"expected the questions of {e.title} ({' or '.join(e.names)}) in {folders or home()/'evals'}, found none. Give their folder with --evals, or fetch them with --fetch.")
 
 def fetch_exam(e:Exam): # Which benchmark
     "Bring the file of a benchmark into the `evals` folder"
