@@ -45,4 +45,4 @@ next 'figures and samples'
 python scripts/report.py demo-sft
 printf '\n== "%s"\n\n' "$letter"
 python scripts/chat.py demo-sft --temperature 0 -p "$letter"
-printf '\nThe demo took %s. Talk to it: .venv/bin/python scripts/chat.py demo-sft\n' "$(clock $((SECONDS-began)))"
+printf '\nThe demo took %s. Talk to it: .venv/bin/python scripts/chat.py demo-sft\nIn the browser:              .venv/bin/python scripts/serve.py demo-sft\n' "$(clock $((SECONDS-began)))"
