@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['misspell', 'Wish', 'draw_prompt', 'draw_parts', 'join_and', 'draw_columns', 'word_item', 'spread_period',
-           'draw_below', 'asks_sheet', 'draw_opening', 'draw_list', 'draw_letter', 'draw_subject', 'Request',
+           'draw_below', 'asks_sheet', 'draw_opening', 'draw_list', 'draw_subject', 'draw_letter', 'Request',
            'draw_change', 'draw_request', 'pair_at', 'period_at', 'request_at', 'requests', 'foi_docs', 'foi_rows',
            'foi']
 
@@ -185,7 +185,19 @@ def draw_list(
     its = [word_item(rng, quality, *o, topic, w, periods()[period]) for o,w in zip(parts, whens)]
     return place, its[:wish.items or n]
 
-# %% ../nbs/10_foi.ipynb #ee526068
+# %% ../nbs/10_foi.ipynb #df56030f
+def draw_subject(
+    rng:random.Random, # Makes the choices
+    env:bool,          # Environmental?
+    name:str,          # The topic as the user says it
+    quality:str,       # Only 'fine' has subject lines
+    when:str           # The period, or ''
+) -> str:
+    "A subject line, or ''"
+    if quality=='standard' or rng.random() < 0.75: return ''
+    return say(rng, 'subject_env' if env else 'subject', quality, topic=name, Topic=name[0].upper()+name[1:], when=when and f' {when}')
+
+# %% ../nbs/10_foi.ipynb #3f58ac27
 def draw_letter(
     rng:random.Random,      # Makes the choices
     spec:Spec,              # What to ask for
@@ -205,17 +217,6 @@ def draw_letter(
     head = [say(rng, 'salutation', quality, name=spec.authority.name, called=called.removeprefix('the '), at=called), draw_subject(rng, spec.topic.env, name, quality, when), opening]
     res = [*head, '\n'.join(f'{i}. {o}' for i,o in enumerate(its, 1)), ' '.join(o for o in (last, law, *below) if o), say(rng, 'closing', quality), '[Your Name]']
     return '\n\n'.join(o for o in res if o), its
-
-def draw_subject(
-    rng:random.Random, # Makes the choices
-    env:bool,          # Environmental?
-    name:str,          # The topic as the user says it
-    quality:str,       # Only 'fine' has subject lines
-    when:str           # The period, or ''
-) -> str:
-    "A subject line, or ''"
-    if quality=='standard' or rng.random() < 0.75: return ''
-    return say(rng, 'subject_env' if env else 'subject', quality, topic=name, Topic=name[0].upper()+name[1:], when=when and f' {when}')
 
 # %% ../nbs/10_foi.ipynb #fd207427
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ def _groups(split):
         for i in (0,1): groups[i].setdefault(p[i].name, []).append(p)
     return [list(o.values()) for o in groups]
 
-# %% ../nbs/10_foi.ipynb #e645f609
+# %% ../nbs/10_foi.ipynb #e961210d
 def pair_at(
     i:int,            # Place in the stream
     seed,             # Of the stream
@@ -295,7 +296,7 @@ def pair_at(
     round_,place = divmod(k, len(groups))
     g = _order(len(groups), f'{seed} {split} {side} {round_}')[place]
     again,j = divmod(round_, len(groups[g]))
-    return *groups[g][_order(len(groups[g]), f'{seed} {split} {side} {g} {again}')[j]], 2*again+side
+    return *groups[g][_order(len(groups[g]), f'{seed} {split} {side} {g}')[j]], 2*again+side
 
 # %% ../nbs/10_foi.ipynb #4fe804b0
 def period_at(
