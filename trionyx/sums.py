@@ -130,7 +130,7 @@ def with_calculator(
     for turn in range(max_new):
         new,waits = until_call(model, tok, [prompts[i]+res[i] for i in live], max(max_new-len(res[i]) for i in live), seed=[seeds[i]+turn*1_000_003 for i in live], **kw)
         for j,i in enumerate(live): res[i] += new[j] + (result_of(tok, res[i]+new[j]) if j in waits else [])
-        live = [i for j,i in enumerate(live) if j in waits and len(res[i])<max_new and len(prompts[i])+len(res[i])<model.cfg.seq]
+        live = [i for j,i in enumerate(live) if j in waits and len(prompts[i])+len(res[i])<model.cfg.seq]
         if not live: break
     return [o[:min(max_new, model.cfg.seq-len(p))] for o,p in zip(res, prompts)]
 
