@@ -2,6 +2,7 @@
 
     python scripts/foi.py --n 3000 --out runs/data/foi.jsonl --kind docs
     python scripts/foi.py --n 51000 --kind chat --split train
+    python scripts/foi.py --n 150000 --quality fine
     python scripts/foi.py --kind prompts --out runs/evals/foi-prompts.jsonl
 """
 from trionyx.core import launch
