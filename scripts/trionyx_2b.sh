@@ -58,7 +58,8 @@ if [ -n "$rehearse" ]; then
     log=$TRIONYX_HOME/data/$name-hub.log
     python scripts/mirror.py "$TRIONYX_HOME/data/$name-hub" --practice --port 0 > "$log" 2>&1 &
     trap 'kill %1 2>/dev/null || true' EXIT
-    for _ in $(seq 600); do grep -q HF_ENDPOINT= "$log" && break; kill -0 %1 2>/dev/null || { cat "$log" >&2; exit 1; }; sleep 0.2; done
+    for _ in $(seq 3000); do grep -q HF_ENDPOINT= "$log" && break; kill -0 %1 2>/dev/null || { cat "$log" >&2; exit 1; }; sleep 0.2; done
+    grep -q HF_ENDPOINT= "$log" || { echo "trionyx_2b.sh: expected the practice hub to answer within ten minutes, found no address in $log. Start again when the machine is less busy." >&2; exit 1; }
     eval "export $(grep -o 'HF_ENDPOINT=.*' "$log")"
 fi
 data=(--name "$name" --mix trionyx --budget "$budget" --data "foi=$foi" --evals "$prompts${evals:+,$evals}" ${prepare[@]+"${prepare[@]}"})
