@@ -10,7 +10,7 @@ __all__ = ['ANSWERS', 'FORM', 'items_in', 'body_of', 'asks_in', 'around', 'addre
 # %% ../nbs/10a_checks.ipynb #7de3a470
 import csv, re
 from functools import lru_cache
-from .authorities import Spec, authorities, data_text, names_in, stems
+from .authorities import Spec, authorities, data_text, stems
 
 # %% ../nbs/10a_checks.ipynb #fa606093
 _ITEM = re.compile(r'(?m)^[ \t]*(\d+)[.)][ \t]+(.*\S)')
