@@ -18,7 +18,8 @@ os.environ.update(HF_HUB_OFFLINE='1', HF_DATASETS_OFFLINE='1', TQDM_DISABLE='1')
 from trionyx.harness import adapter, evaluate
 from trionyx.model import GPT, GPTConfig
 from trionyx.sums import read_problems, solve
-from trionyx.tasks import by_letter, by_likelihood, letter_question, read_questions
+from trionyx.chats import letter_question
+from trionyx.tasks import by_letter, by_likelihood, read_questions
 from trionyx.tokenizer import train_tokenizer
 
 ARC = data/'eval_bundle_small/eval_data/world_knowledge/arc_easy.jsonl'

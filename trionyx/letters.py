@@ -40,10 +40,11 @@ WHEN = re.compile(rf"(?i) ?\b(?:(?:since|between|from|in|and|to|over|for|during|
                   r"(?:(?:19|20)\d\d\b(?:/\d\d)?|(?:last|past) (?:\w+ )?(?:years?|months?|weeks?|quarters?))")
 
 def foreign(
-    s:str # The law of one nation
+    s:str # A letter
 ) -> str:
-    "The law of the other"
-    return re.sub(r' \(Scotland\) Act 2002', ' Act 2000', s) if 'Scotland' in s else re.sub(r'Information Act 2000', 'Information (Scotland) Act 2002', s)
+    "The letter under the Freedom of Information Act of the other nation"
+    scots = re.search(r'(?i)\(scotland\)|\bFOISA|\bEISR', s)
+    return LAW.sub('Freedom of Information Act 2000' if scots else 'Freedom of Information (Scotland) Act 2002', s)
 
 def items_as(
     letter:str, # A letter

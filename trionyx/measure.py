@@ -18,10 +18,11 @@ from .run import load_run
 from .train import duration
 from .generate import generate
 from .foi import requests
+from .chats import letter_question
 from .bundle import candidates, read_bundle, read_items
 from .icl import device_of, prompt_texts
 from .bench import bpb_job, core_job, reuse
-from .tasks import EXAMS, choice_job, exam_file, letter_question, read_questions, subset
+from .tasks import EXAMS, choice_job, exam_file, read_questions, subset
 from .sums import read_problems, sums_job
 from .programs import code_job, read_programs
 from .letters import foi_job, foi_table
