@@ -73,7 +73,7 @@ if __name__=='__main__':
     sys.exit()
 
 def test_two_ranks():
-    "Within 10% of what the plan says, with whole weights (2% when this was written) and with sharded ones"
+    "Within 10% of what the plan says, with whole weights (1% when this was written) and with sharded ones (7%)"
     for o in table(2, CASES[2][:2]):
         print(o)
-        assert .9<o['ratio']<1.12, o
+        assert .9<o["ratio"]<1.1, o

@@ -169,7 +169,7 @@ def fsdp_memory(
     by = Counter(s for _,k,s in ps if k=='muon')
     S = max(prod(s)*min(-(-n//gpus), max(1, STACK//prod(s))) for s,n in by.items())
     state = sum(4*prod(z) for o in own for z in state_shapes(o).values())
-    return dict(weights=4*N, grads=4*N, state=state, copies=6*R+16*B, travel=12*R+16*B, scratch=4*N+4*R+16*B+(STACKED+28)*S)
+    return dict(weights=4*N, grads=4*N, state=state, copies=5*R+16*B, travel=12*R+16*B, scratch=4*N+4*R+16*B+(STACKED+28)*S)
 
 # %% ../nbs/07_plan.ipynb #b1f3af7e
 def memory_of(
