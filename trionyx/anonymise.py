@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CALLS', 'STRONG', 'ROYAL', 'SURELY', 'word_lists', 'word_class', 'capital_runs', 'full_names', 'announced',
-           'doubtful', 'signatures', 'small_names', 'names', 'is_body', 'personal', 'anonymise']
+           'doubtful', 'signatures', 'small_names', 'is_body', 'names', 'personal', 'anonymise']
 
 # %% ../nbs/10c_anonymise.ipynb #f031b0c3
 import re, tomllib
@@ -147,6 +147,28 @@ def small_names(
         if word_class(m[1].capitalize()) in 'Ff' and word_class(m[2].capitalize()) in 'LlF' and not (m[1] in word_lists()['words'] and m[2] in word_lists()['words']): yield m.start(1),m.end(2)
 
 # %% ../nbs/10c_anonymise.ipynb #c7714ec9
+@lru_cache
+def _bodies_by_word():
+    "Names of authorities by each of their capitalised words, and where it stands in them"
+    res = {}
+    for k in {o for a in authorities() for o in (a.name, a.short.removeprefix('the '))}:
+        for m in re.finditer(r'[A-Z][^ ,]*', k): res.setdefault(re.split("['’]", m[0])[0].casefold(), []).append((k.casefold(), m.start()))
+    return res
+
+_OF_BODY = re.compile(r" (?:(?:borough|city|county|district|town|parish) )*(?:council|police|university|college|hospital|school|foi|team)\b")
+
+def is_body(
+    text:str, # Any text
+    a:int,    # Where a name begins
+    b:int     # Where it ends
+) -> bool:
+    "Does it belong to the name of an authority?"
+    near = text[max(0, a-80):b+80].casefold().replace('’', "'")
+    at = min(a, 80)
+    w = re.match(r"[^\s'’,]*", text[a:b])[0].casefold()
+    return any(near[max(0, at-i):at-i+len(k)]==k for k,i in _bodies_by_word().get(w, ()) if at>=i) or bool(_OF_BODY.match(text, b))
+
+# %% ../nbs/10c_anonymise.ipynb #dcf9826c
 _LIST = re.compile(r'(?:^|\n)\s*$')
 _AUX = frozenset('Will May Mark Rose Grant Bill Pat Can Grace Hope Faith Art Drew Rich Guy'.split())
 
@@ -168,6 +190,7 @@ def _first_pass(text, runs):
         for i,j in full_names(codes, cued, bool(_ACTS.match(text, words[-1][1])), 'fl' in codes and doubtful(text, at, words[-1][1])):
             if not any(has[i:j-1]): yield words[i][0],words[j-1][1]
 
+# %% ../nbs/10c_anonymise.ipynb #db533b55
 _THE = re.compile(r'\b[Tt]he $')
 
 def _second_pass(runs, known, whole):
@@ -180,6 +203,7 @@ def _second_pass(runs, known, whole):
             if near[0] and near[0] in 'QA' or _BODY.match(near[1]) or has[i] and near[1] or before(whole, a, _THE, 5): continue
             if k in known and codes[i] not in 'WRn' and (codes[i] in 'FLUV' or not before(whole, a, _OPEN, 8)) or (k in alone and codes[i]=='F' and not has[i] and not near[1][:1]=='K'): yield a,b
 
+# %% ../nbs/10c_anonymise.ipynb #958addc0
 def names(
     text:str # Any text
 ) -> list[tuple]: # (start, end), in order, disjoint
@@ -188,27 +212,6 @@ def names(
     spans = [o for o in _merged(_first_pass(text, runs)) if not is_body(text, *o)]
     known = {o.casefold() for a,b in spans for o in re.split(r'[\s.]+', text[a:b]) if len(o)>2 and (word_class(o) in 'FLUV' or ' ' in text[a:b] and word_class(o) in 'fl')}
     return [o for o in _merged(chain(spans, _second_pass(runs, known, text))) if not is_body(text, *o)]
-
-@lru_cache
-def _bodies_by_word():
-    "Names of authorities by each of their capitalised words, and where it stands in them"
-    res = {}
-    for k in {o for a in authorities() for o in (a.name, a.short.removeprefix('the '))}:
-        for m in re.finditer(r'[A-Z][^ ,]*', k): res.setdefault(re.split("['’]", m[0])[0].casefold(), []).append((k.casefold(), m.start()))
-    return res
-
-_OF_BODY = re.compile(r" (?:(?:borough|city|county|district|town|parish) )*(?:council|police|university|college|hospital|school|foi|team)\b")
-
-def is_body(
-    text:str, # Any text
-    a:int,    # Where a name begins
-    b:int     # Where it ends
-) -> bool:
-    "Does it belong to the name of an authority?"
-    near = text[max(0, a-80):b+80].casefold().replace('’', "'")
-    at = min(a, 80)
-    w = re.match(r"[^\s'’,]*", text[a:b])[0].casefold()
-    return any(near[max(0, at-i):at-i+len(k)]==k for k,i in _bodies_by_word().get(w, ()) if at>=i) or bool(_OF_BODY.match(text, b))
 
 def _merged(spans):
     "Spans in order; of two that overlap, the union"
