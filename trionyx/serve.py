@@ -66,7 +66,7 @@ def do_help(self:Session,
 
 @patch
 def do_quit(self:Session,
-    rest:str=''
+    rest:str='' # Not looked at
 ) -> bool: # False: do not go on
     "/quit: end, as does Ctrl-D"
     return False
@@ -74,14 +74,14 @@ def do_quit(self:Session,
 # %% ../nbs/16_serve.ipynb #a488fed9
 @patch
 def do_new(self:Session,
-    rest:str=''
+    rest:str='' # Not looked at
 ):
     "/new: forget the conversation"
     self.messages = []
 
 @patch
 def do_regenerate(self:Session,
-    rest:str=''
+    rest:str='' # Not looked at
 ):
     "/regenerate: answer the last message again"
     self.show(self.again())

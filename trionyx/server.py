@@ -139,7 +139,7 @@ async def whole(self:Talk,
     choices = [self.job.choice(i, o, ends[i]) for i,o in enumerate(texts)]
     return dict(**self.job.header(), choices=choices, usage=self.job.used(sum(w.n for w in self.writers)))
 
-# %% ../nbs/16c_server.ipynb #0ebecd9d
+# %% ../nbs/16c_server.ipynb #73fbdc2e
 class Service:
     "Runs, their engines, and what clients may do"
     def __init__(self,
@@ -155,9 +155,11 @@ class Service:
         self.engines = {k: Engine(o.model, rows, waiting) for k,o in self.runs.items()}
         self.limits,self.token,self.host,self.log,self.rate,self.counts,self.seen,self.born = limits,token,host,log,Rate(limits.rate),Counter(),Counter(),int(time.time())
     def __enter__(self):
+        "Start the engines"
         for o in self.engines.values(): o.start()
         return self
     def __exit__(self, *exc):
+        "End them, and all answers"
         for o in self.engines.values(): o.close()
 
 # %% ../nbs/16c_server.ipynb #2403b855
@@ -202,7 +204,7 @@ def admit(self:Service,
     secs = self.rate.wait(request.client.host if request.client else '', now) if request.method=='POST' else 0
     if secs: raise Refusal(429, f'expected at most {self.limits.rate} requests a minute, found more. Try again in {secs:.1f} s.', code='rate_limit_exceeded', headers={'retry-after':str(int(secs)+1)})
 
-# %% ../nbs/16c_server.ipynb #73fbdc2e
+# %% ../nbs/16c_server.ipynb #6f82de87
 HEADERS = {'content-security-policy': "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
            'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cross-origin-resource-policy': 'same-origin'}
 
@@ -218,7 +220,8 @@ class Guard:
         app,            # The next ASGI application
         service:Service # Decides
     ): self.app,self.service = app,service
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope, receive, send): # As ASGI calls it
+        "Refuse, or pass on and count"
         if scope['type']!='http': return await self.app(scope, receive, send)
         async def out(m):
             if m['type']=='http.response.start':
@@ -229,12 +232,12 @@ class Guard:
         except (Refusal, ValueError) as e: return await refused(e if isinstance(e, Refusal) else Refusal(400, 'expected headers that can be read.'))(scope, receive, out)
         await self.app(scope, receive, out)
 
-# %% ../nbs/16c_server.ipynb #6f82de87
+# %% ../nbs/16c_server.ipynb #e8be2cc3
 def lines(
     name:str,    # Of the metric
     kind:str,    # 'counter' or 'gauge'
     values:dict, # Label's value to number
-    label:str='run'
+    label:str='run' # Its name; '': none
 ) -> list[str]:
     "A metric in Prometheus' text format"
     return [f'# TYPE trionyx_{name} {kind}', *(f'trionyx_{name}{{{label}={json.dumps(str(k))}}} {v:g}' if label else f'trionyx_{name} {v:g}' for k,v in values.items())]
@@ -271,10 +274,13 @@ def app(self:Service,
           Route('/metrics', plain(lambda: PlainTextResponse(self.metrics())))]
     return Guard(Starlette(routes=[*rs, *routes], exception_handlers={Refusal: _refused, HTTPException: _http, Exception: _fault}), self)
 
-# %% ../nbs/16c_server.ipynb #e8be2cc3
+# %% ../nbs/16c_server.ipynb #5b6c8172
 class Ending(uvicorn.Server):
     "A server whose end ends the answers"
-    def handle_exit(self, sig, frame): # As the signal module calls it
+    def handle_exit(self,
+        sig,  # As the signal module
+        frame # calls it
+    ):
         "End the answers, then the connections"
         for o in self.engines: o.stop()
         super().handle_exit(sig, frame)
