@@ -31,7 +31,7 @@ gpus=${gpus:-$( (nvidia-smi --list-gpus 2>/dev/null || true) | wc -l)}
 if [ -n "$rehearse" ]; then
     name=${name:-rehearsal} nominal=(8 60 6 10 60 10 40 20 10)
     vocab=4096 budget=1200000 train=(--depth 2 --seq 512 --batch 8192 --steps 140 --eval-every 70 --eval-tokens 60000 --save-secs 10)
-    tune=(--foi 2000 --batch 8192 --steps 60 --save-secs 10) measure=(--all --limit 8 --docs 20 --letters 10)
+    tune=(--foi 2000 --batch 8192 --steps 60 --save-secs 10) measure=(--all --limit 12 --docs 20 --letters 10)
     ranks=$((gpus > 0 ? gpus : 2)) prepare+=(--held-out 0.05)
     test=${TRIONYX_TEST_DATA:-../shared/data}   # Real questions, where this machine has some
     [ ! -d "$test/evals" ] || evals=${evals:-$test/evals,$test/eval_bundle_part}
