@@ -1,6 +1,6 @@
 "The server on a real socket: the real openai client, clients that vanish, a thousand random requests, Ctrl-C, a browser"
 import asyncio, importlib.util, json, os, random, re, shutil, signal, socket, subprocess, sys, threading, time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import httpx, pytest, torch, uvicorn
 from trionyx.checkpoints import save_checkpoint
@@ -227,7 +227,7 @@ def test_command_from_start_to_ctrl_c(runs, tmp_path):
         url = p.stdout.readline().split('/  ')[0]
         got = []
         def stream():
-            with httpx.stream('POST', url+'/v1/chat/completions', json=dict(messages=ask, stream=True), timeout=20) as r: got.append(r.status_code); got.append(r.read())
+            with suppress(httpx.HTTPError), httpx.stream('POST', url+'/v1/chat/completions', json=dict(messages=ask, stream=True), timeout=20) as r: got.append(r.status_code); got.append(r.read()) # one that comes too late finds nobody
         assert 'id="message"' in httpx.get(url).text
         ts = [threading.Thread(target=stream) for _ in range(3)]
         for t in ts: t.start()
