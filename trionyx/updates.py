@@ -173,6 +173,6 @@ def adamw_update(
     ok:Tensor=None     # As for `keep`
 ):
     "One step of AdamW for many tensors"
-    ts = list((torch.as_tensor(t).float()-1).repeat(len(Ws)).unbind())
+    ts = list((t.float()-1).repeat(len(Ws)).unbind())
     adamw(*map(list, (Ws, Gs, ms, vs)), [], ts, fused=True, amsgrad=False, maximize=False, beta1=betas[0], beta2=betas[1],
           lr=lr, weight_decay=decay, eps=eps, found_inf=None if ok is None else (~ok).float())
