@@ -9,7 +9,7 @@ __all__ = ['T95', 'SMALL', 'CANDIDATES', 'small_plan', 'run_trial', 'done', 'swe
 # %% ../nbs/08c_dial.ipynb #7227b6d1
 import math, time
 from pathlib import Path
-import pandas as pd
+from statistics import mean, stdev
 from .core import StepLog, TrionyxError, World, atomic_write, home, log0, track
 from .loader import PretrainData
 from .plan import RATIO, Machine, Plan
@@ -74,8 +74,9 @@ def sweep(
 # %% ../nbs/08c_dial.ipynb #17e779a3
 def frame(
     results:list[dict] # From `sweep`
-) -> pd.DataFrame:     # A row a trial; options that it does not set are missing
+): # DataFrame, a row a trial; options that it does not set are missing
     "Results as a table"
+    import pandas as pd
     return pd.DataFrame([{**o['trial'], **{k:v for k,v in o.items() if k!='trial'}} for o in results])
 
 # %% ../nbs/08c_dial.ipynb #3cfa6362
@@ -85,17 +86,18 @@ def interval(
     xs # Two to ten numbers
 ) -> tuple[float,float,float]: # Mean, and ends of its 95% interval
     "How far the mean of a few measurements can be trusted"
-    xs = pd.Series(list(xs))
+    xs = list(xs)
     if not 2<=len(xs)<=len(T95)+1: raise TrionyxError(f'expected 2 to {len(T95)+1} numbers, found {len(xs)}. Run other seeds.')
-    r = T95[len(xs)-2]*xs.std()/math.sqrt(len(xs))
-    return xs.mean(),xs.mean()-r,xs.mean()+r
+    m,r = mean(xs),T95[len(xs)-2]*stdev(xs)/math.sqrt(len(xs))
+    return m,m-r,m+r
 
 # %% ../nbs/08c_dial.ipynb #7ddb64e7
 def effects(
-    df:pd.DataFrame,  # From `frame`, with labels
-    base:str='base'   # The label to compare with, seed by seed
-) -> pd.DataFrame:    # A row a label: change of bpb with its interval, cost in percent of time, seeds
+    df,            # From `frame`, with labels
+    base:str='base'# The label to compare with, seed by seed
+): # DataFrame, a row a label: change of bpb with its interval, cost in percent of time, seeds
     "What each change does to the score, paired by seed"
+    import pandas as pd
     ref = df[df.label==base].set_index('seed')
     def _row(g):
         g = g.set_index('seed')

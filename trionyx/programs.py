@@ -8,7 +8,7 @@ __all__ = ['Programming', 'read_programs', 'fenced', 'body', 'program', 'pass_at
 
 # %% ../nbs/14c_programs.ipynb #502e74eb
 import re, time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import comb
 import numpy as np
 from .core import TrionyxError, World, sha256

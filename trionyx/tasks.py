@@ -13,7 +13,7 @@ import random, time
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch, torch.distributed as dist
-from .core import TrionyxError, World, folder_of, home, sha256, track
+from .core import TrionyxError, World, home, sha256, track
 from .mix import Source
 from .documents import FILES, rows
 from .hub import fetch, hub_inputs
