@@ -6,16 +6,15 @@
 __all__ = ['RATIO', 'BATCH12', 'DEPTH12', 'WIDTHS', 'OUTSIDE', 'CHUNK', 'CPU_CHUNK', 'STACKED', 'horizon', 'best_batch',
            'rates_for', 'Machine', 'timed', 'Memory', 'state_bytes', 'activation_bytes', 'logit_bytes', 'largest_stack',
            'zero_travel', 'fsdp_memory', 'memory_of', 'micro_batch', 'Plan', 'rows_per_rank', 'resolve', 'changes',
-           'make_plan', 'epochs_of', 'mix_lines', 'plan']
+           'make_plan', 'epochs_of', 'mix_lines']
 
 # %% ../nbs/07_plan.ipynb #3fe0112a
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from json import dumps
 from math import log2, prod
 from fastcore.basics import patch
 from .buckets import Piece, deal, shapes_of, state_shapes
-from .core import TrionyxError, log0
+from .core import TrionyxError
 from .mix import find_mix, short, whole
 from .fsdp import check_shard, rows_of
 from .model import GPTConfig
@@ -366,30 +365,3 @@ def bill(self:Plan) -> dict: # Names to words
                f"optimizer {gb['state']}, copies {gb['copies']}, activations {gb['activations']}, logits {gb['logits']}",
         time=f'{timed(self.hours)} at {c.mfu:.0%} of {c.peak:g} TFLOP/s, {self.tokens/s/c.gpus:,.0f} tokens/s per GPU',
         cost=f'${self.cost:,.2f} at ${c.price:g} per GPU and hour')
-
-# %% ../nbs/07_plan.ipynb #eb74f9df
-def plan(
-    depth:int=28,         # Blocks; all else follows
-    vocab:int=32_768,     # Tokens in the vocabulary
-    seq:int=2048,         # Tokens of context
-    gpus:int=8,           # GPUs
-    tokens:float=None,    # Tokens of the run, in place of the recipe's
-    batch:float=None,     # Tokens per step, in place of the recipe's
-    steps:float=None,     # Steps, in place of the recipe's
-    ratio:float=RATIO,    # Tokens per parameter
-    rate:float=1.,        # Factor of all learning rates
-    micro:int=None,       # Sequences per forward pass; the most that fit if not given
-    mfu:float=0.5,        # Share of the peak that training reaches
-    peak:float=989.,      # TFLOP/s of one GPU in dense bfloat16; 989: H100 and H200
-    gb:float=141.,        # Memory of one GPU in GB
-    price:float=3.,       # US dollars per GPU and hour
-    shard:str='zero',     # What ranks divide: zero (optimizer state), fsdp (weights and gradients too)
-    mix:str='trionyx',    # Whose repeats to show: a mix's name or TOML file; '' for none
-    json:bool=False       # Print JSON?
-):
-    "Print what a run needs and how it is set, from its depth"
-    p = make_plan(depth, vocab, seq, tokens, batch, steps, ratio, rate, micro, Machine(gpus, peak, mfu, price, gb, shard))
-    drawn = epochs_of(p, mix) if mix else {}
-    if json: return log0(dumps({**p.to_dict(), 'mix':drawn}, indent=1))
-    for k,v in {**p.what(), **p.bill()}.items(): log0(f'{k:>10}  {v}')
-    if drawn: log0(mix_lines(drawn))

@@ -114,12 +114,13 @@ def plan(
     peak:float=989.,      # TFLOP/s of one GPU in dense bfloat16; 989: H100 and H200
     gb:float=141.,        # Memory of one GPU in GB
     price:float=3.,       # US dollars per GPU and hour
+    shard:str='zero',     # What ranks divide: zero (optimizer state), fsdp (weights and gradients too)
     json:bool=False,      # Print JSON?
     **kwargs
 ):
     "Print what a run needs and how it is set, from its recipe or depth"
     o = recipe_options(recipe, **kwargs)
-    p = plan_of(o, vocab, Machine(gpus, peak, mfu, price, gb), micro)
+    p = plan_of(o, vocab, Machine(gpus, peak, mfu, price, gb, shard), micro)
     drawn = epochs_of(p, o.mix) if o.mix else {}
     if json: return log0(dumps({**p.to_dict(), 'recipe':o.recipe, 'mix':drawn}, indent=1))
     for k,v in {**p.what(), **p.bill()}.items(): log0(f'{k:>10}  {v}')

@@ -396,7 +396,7 @@ def pretrain(
     (mine,rest),folder,data = split(kwargs, recipe_options),folder_of('runs', name),data or name
     o,opts = recipe_options(**mine),run_options(**rest)
     world,shards,tok = find_data(name, data, tokenizer or data, opts)
-    plan,mix = plan_of(o, tok.n_vocab, Machine(gpus=world.world), opts.micro, doc_mask=doc_mask),mix_for(shards, o.mix, o.repeat)
+    plan,mix = plan_of(o, tok.n_vocab, Machine(gpus=world.world, shard=opts.shard), opts.micro, doc_mask=doc_mask),mix_for(shards, o.mix, o.repeat)
     d = in_turn(world, lambda: PretrainData(shards, mix, o.seq, plan.batch//o.seq, plan.micro, world.rank, world.world, seed, packing, plan.steps, shards.home/'orders'))
     decided = decisions(o, plan, data, tok, seed, d.fingerprint())
     if announce(decided, '; '.join([f'{plan.model.n_params:,} parameters', *plan.differs]), world, opts): return

@@ -289,7 +289,7 @@ def sft(
     world,base = init_world(opts.device),load_run(run, device=opts.device, dtype=opts.dtype)
     ps,cfg,B = find_parts(o.mix, o.data, o.foi, o.repeat, o.quality),base.model.cfg,int(o.batch or base.config['batch'])
     train,held,origins = conversations(ps, base.tok, Rules(cfg.seq+1, o.long, o.bad), world)
-    micro = make_plan(cfg.depth, cfg.vocab, cfg.seq, batch=B, steps=o.steps or 1, micro=opts.micro, machine=Machine(gpus=world.world)).micro
+    micro = make_plan(cfg.depth, cfg.vocab, cfg.seq, batch=B, steps=o.steps or 1, micro=opts.micro, machine=Machine(gpus=world.world, shard=opts.shard)).micro
     d = Conversations(train, {p.name: p.repeat for p in ps}, cfg.seq, B//cfg.seq, micro, world.rank, world.world, o.seed, o.steps, base.tok.bos)
     rates = replace(Rates(**base.config['rates']).times(o.rate*(B/base.config['batch'])**.5), decay=0.)
     decided = decisions(o, base, d, rates, origins)
