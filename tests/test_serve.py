@@ -69,7 +69,13 @@ def greedy(run, n=20): return chat_reply(run.model, run.tok, ask, n, temperature
 def completion(url, **kw): return httpx.post(url+'/v1/chat/completions', json=dict(dict(messages=ask, max_tokens=20, temperature=0), **kw), timeout=60)
 
 @pytest.fixture
-def endless(monkeypatch): monkeypatch.setattr('trionyx.api.stop_tokens', lambda tok: ())
+def endless(monkeypatch):
+    "Answers that go on to their limit, at most 200 tokens a second: no machine is too fast for the tests"
+    from trionyx.engine import Engine
+    step = Engine.step
+    def slow(self): time.sleep(.005); return step(self)
+    monkeypatch.setattr('trionyx.api.stop_tokens', lambda tok: ())
+    monkeypatch.setattr(Engine, 'step', slow)
 
 # ---- the real client
 
