@@ -109,7 +109,7 @@ def test_bad_documents(home, tmp_path, content, says):
     assert f.name in line and says.lower() in line.lower(), line
 
 @pytest.mark.parametrize('args,says', [
-    ('--name x --data nowhere', 'found only d'), ('--name whole --data d --depth 2 --seq 64 --batch 512 --steps 24 --seed 1', 'another'), ('--name x --data d --batch 500', 'Set --batch'),
+    ('--name x --data nowhere', 'Name one of them'), ('--name whole --data d --depth 2 --seq 64 --batch 512 --steps 24 --seed 1', 'another'), ('--name x --data d --batch 500', 'Set --batch'),
     ('--name x --data d --depth 2 --seq 64 --batch 512 --steps 5 --repeat fio=2', "'fio'"), ('--name x --data d --depth 2 --seq 64 --batch 512 --steps 5 --repeat foi=1e-9', 'foi'),
     ('--name gone --data d --resume', 'gone'), ('--name x --data d --depth 2 --seq 64 --batch 64 --steps 100000000', '')])
 def test_bad_arguments(home, args, says):
