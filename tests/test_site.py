@@ -7,9 +7,10 @@ from house import *
 
 nbs = {p.name: nbformat.read(p, 4) for p in notebooks()}
 names = sorted(nbs)
-chapters = [n for n in names if n!='index.ipynb']
+chapters = [n for n in names if re.match(NUM, n)]
+pages = [n for n in names if n not in chapters and n!='index.ipynb']  # Guides without code of their own
 quarto = yaml.safe_load((root/'_quarto.yml').read_text(encoding='utf-8'))
-every,each = pytest.mark.parametrize('name', names),pytest.mark.parametrize('name', chapters)
+every,each,under = (pytest.mark.parametrize('name', o) for o in (names, chapters, chapters+pages))
 sys.path.insert(0, str(root/'scripts'))
 
 def sidebar(o=None):
@@ -23,27 +24,32 @@ def headings(txt): return re.findall(r'(?m)^(#{1,6})\s+(.*?)\s*$', re.sub(r'(?s)
 # ---- sidebar and front matter
 
 def test_sidebar_holds_every_notebook_in_order():
-    pages = [o for o in sidebar() if o.endswith('.ipynb')]
-    assert pages == ['nbs/index.ipynb', *(f'nbs/{n}' for n in chapters)]
+    assert [o for o in sidebar() if o.endswith('.ipynb')] == ['nbs/index.ipynb', *(f'nbs/{n}' for n in chapters+pages)]
     assert all((root/o).is_file() for o in sidebar())
+
+def test_sidebar_has_the_four_parts():
+    parts = [o['section'] for o in quarto['website']['sidebar']['contents'] if isinstance(o, dict)]
+    assert parts==['Data', 'Model', 'Training', 'Use', 'Help']
 
 def test_quarto_settings():
     assert quarto['project']['output-dir']=='_docs' and quarto['execute']['enabled'] is False
     assert [(root/'nbs'/f).resolve() for f in quarto['ipynb-filters']] == [root/'scripts/nbdev_quarto_filter.py']
     assert quarto['project']['render'][:2]==['nbs/index.ipynb', 'nbs/*.ipynb']
-    assert quarto['format']['html']['html-math-method']=='mathml'
+    html = quarto['format']['html']
+    assert html['html-math-method']=='mathml' and set(html['theme'])=={'light', 'dark'} and quarto['website']['search']
+    assert all((root/o).is_file() for v in html['theme'].values() for o in v if o.endswith('.scss'))
     s = settings()
     assert s['doc_baseurl']=='/trionyx/nbs' and s['doc_path']=='_docs' and s['custom_sidebar']=='True'
 
 @every
 def test_notebook_is_valid(name): nbformat.validate(nbs[name])
 
-@each
+@under
 def test_front_matter(name):
     first = nbs[name].cells[0]
     assert first.cell_type=='raw', 'the first cell is raw front matter'
     m = re.fullmatch(r'---\n(.*)\n---\s*', first.source, re.S)
-    assert m and yaml.safe_load(m[1])['output-file'] == re.match(NUM, Path(name).stem)[2] + '.html'
+    assert m and yaml.safe_load(m[1])['output-file'] == re.sub(r'^\d\d[a-z]?_', '', Path(name).stem) + '.html'
 
 @every
 def test_title_cell_holds_only_title_description_and_keys(name):
@@ -121,9 +127,18 @@ def test_links_between_modules_lead_to_pages():
     if not (root/'trionyx/_modidx.py').exists(): pytest.fail('trionyx/_modidx.py is missing: run nbdev_export')
     ns = {}
     exec((root/'trionyx/_modidx.py').read_text(encoding='utf-8'), ns)
-    pages = {yaml.safe_load(nb.cells[0].source.strip('-\n'))['output-file'] for n,nb in nbs.items() if n!='index.ipynb'}
-    found = {page.split('#')[0] for d in ns['d']['syms'].values() for page,_ in d.values()}
-    assert found==pages
+    made = {yaml.safe_load(nbs[n].cells[0].source.strip('-\n'))['output-file'] for n in chapters}
+    assert {page.split('#')[0] for d in ns['d']['syms'].values() for page,_ in d.values()}==made
+
+def test_errors_lead_to_sections_that_are_there():
+    from trionyx.core import SECTIONS, SITE
+    s = settings()
+    assert SITE==f"{s['doc_host']}{s['doc_baseurl']}/"
+    assert not set(SECTIONS)-anchors('failures.ipynb')
+    for k in ' '.join(SECTIONS.values()).split():
+        if '.' in k:
+            mod,fn = k.split('.')
+            assert re.search(rf'(?m)^(    )?def {fn}\(', (root/f'trionyx/{mod}.py').read_text(encoding='utf-8')), f'{k} in trionyx.core.SECTIONS is gone'
 
 # ---- stored outputs
 
@@ -171,20 +186,20 @@ def filtered(raw, cwd):
     return subprocess.run([sys.executable, root/'scripts/nbdev_quarto_filter.py'], input=raw, capture_output=True, cwd=cwd, env=env)
 
 @pytest.fixture(scope='module')
-def pages():
+def documented():
     "Each notebook as Quarto would get it"
     with ThreadPoolExecutor(2) as ex: return dict(zip(names, ex.map(lambda n: filtered((root/'nbs'/n).read_bytes(), root/'nbs'), names)))
 
 @every
-def test_filter(pages, name):
-    r = pages[name]
+def test_filter(documented, name):
+    r = documented[name]
     assert r.returncode==0, r.stderr.decode()[-2000:]
     d = json.loads(r.stdout)
     fm = [yaml.safe_load(c['source'].strip().strip('-')) for c in map(flat, d['cells']) if c['cell_type']=='raw']
     assert len(fm)==1 and {'title', 'description', 'output-file'} <= set(fm[0]), 'one block of front matter with title, description and page'
     src = '\n'.join(flat(c)['source'] for c in d['cells'])
     assert '#| export\n' not in src and '#| hide\n' not in src and 'default_exp' not in src
-    if name!='index.ipynb':
+    if name in chapters:
         shown = sum('show_doc(' in flat(c)['source'] for c in d['cells'])
         assert shown and all(c.get('outputs') for c in d['cells'] if 'show_doc(' in flat(c)['source']), 'exported names are documented'
 
@@ -215,7 +230,7 @@ def test_readme_links_resolve():
 def test_readme_names_every_notebook():
     table = [l for l in (root/'README.md').read_text(encoding='utf-8').splitlines() if l.startswith('| [')]
     tos = links('\n'.join(table))
-    assert [o for o in tos if o.endswith('.ipynb')] == [f'nbs/{n}' for n in chapters]
+    assert [o for o in tos if o.endswith('.ipynb')] == [f'nbs/{n}' for n in chapters+pages]
 
 def test_readme_rewrites_links(tmp_path):
     from readme import readme

@@ -23,12 +23,6 @@ from fastcore.script import anno_parser
 # %% ../nbs/00_core.ipynb #4ec2dafe
 class TrionyxError(ValueError):
     "Input that cannot be used: the message says what was expected, what was found, and how to mend it"
-    def __init__(self,
-        *o,        # The message
-        see:str='' # Section of the page of common failures
-    ):
-        super().__init__(*o)
-        self.see = see
 
 # %% ../nbs/00_core.ipynb #ad0865ad
 def cpu_flags() -> set[str]: # Names such as `avx512_bf16`; empty where the system does not list them
@@ -214,9 +208,9 @@ def write_manifest(
 def _check_file(p, want):
     "Raise if `p` is not what the manifest says"
     mend = 'The folder is damaged: restore it from a copy, or delete it and run the stage that wrote it again.'
-    if not p.is_file(): raise TrionyxError(f'expected {p}, which the manifest lists, found no such file. {mend}', see='damaged')
-    if (n:=p.stat().st_size)!=want['bytes']: raise TrionyxError(f"expected {want['bytes']:,} bytes in {p}, found {n:,}. {mend}", see='damaged')
-    if (h:=sha256(p))!=want['sha256']: raise TrionyxError(f"expected sha256 {want['sha256'][:12]}… of {p}, found {h[:12]}…. {mend}", see='damaged')
+    if not p.is_file(): raise TrionyxError(f'expected {p}, which the manifest lists, found no such file. {mend}')
+    if (n:=p.stat().st_size)!=want['bytes']: raise TrionyxError(f"expected {want['bytes']:,} bytes in {p}, found {n:,}. {mend}")
+    if (h:=sha256(p))!=want['sha256']: raise TrionyxError(f"expected sha256 {want['sha256'][:12]}… of {p}, found {h[:12]}…. {mend}")
 
 def read_manifest(
     folder,          # A folder written by `atomic_folder` or `write_manifest`
@@ -311,7 +305,7 @@ def find_folder(
     if p.is_dir(): return p
     have = sorted(o.name for o in p.parent.glob('*') if o.is_dir() and o.name[0]!='.')
     raise TrionyxError(f"expected a folder {p}, found {'only '+', '.join(have) if have else 'nothing'} in {p.parent}. "
-                       f"Name one of them, or run the stage that makes it{'' if os.environ.get('TRIONYX_HOME') else '; TRIONYX_HOME may point elsewhere'}.", see='no-folder')
+                       f"Name one of them, or run the stage that makes it{'' if os.environ.get('TRIONYX_HOME') else '; TRIONYX_HOME may point elsewhere'}.")
 
 # %% ../nbs/00_core.ipynb #61f9581b
 def check_space(
@@ -322,7 +316,7 @@ def check_space(
     p = Path(path).absolute()
     while not p.exists(): p = p.parent
     free = shutil.disk_usage(p).free
-    if free<need: raise TrionyxError(f'expected {need/1e6:,.0f} MB of free space for {path}, found {free/1e6:,.0f} MB. Free some, or set TRIONYX_HOME to another disk.', see='no-space')
+    if free<need: raise TrionyxError(f'expected {need/1e6:,.0f} MB of free space for {path}, found {free/1e6:,.0f} MB. Free some, or set TRIONYX_HOME to another disk.')
 
 # %% ../nbs/00_core.ipynb #7d36cf6f
 def test_data() -> Path|None: # None where there is none
@@ -357,18 +351,27 @@ def parser_of(
 
 # %% ../nbs/00_core.ipynb #030c361b
 SITE = 'https://trionyx.github.io/trionyx/nbs/'
-SECTIONS = dict(OutOfMemoryError='out-of-memory', MemoryError='out-of-memory', GatedRepoError='gated', OfflineModeIsEnabled='no-network',
-                ConnectionError='no-network', DistNetworkError='hung-rank', DistBackendError='hung-rank')
+SECTIONS = { # Of the page of common failures, each with the classes of errors and the functions of ours it is about
+    'out-of-memory': 'OutOfMemoryError MemoryError plan.micro_batch', 'gated-data-set': 'GatedRepoError', 'no-network': 'OfflineModeIsEnabled ConnectionError',
+    'no-space': 'core.check_space checkpoints.saving_to', 'damaged-file': 'core._check_file', 'no-such-folder': 'core.find_folder',
+    'wrong-tokenizer': 'shards.check_tokenizer', 'another-decision': 'run.check_decided', 'no-licence': 'documents.record', 'too-long': 'chats.rendered',
+    'not-finite': 'train.check train.check_weights', 'hung-rank': 'DistNetworkError DistBackendError', 'no-sandbox': 'sandbox.pick_sandbox'}
+
+def _frames(e):
+    "Module, function, its outermost name and the public ones, of our own code on the way to where `e` was raised, that place first"
+    return [(o.f_globals['__name__'][8:], o.f_code.co_name, o.f_code.co_qualname.split('.')[0], o.f_globals.get('__all__', ()))
+            for o,_ in walk_tb(e.__traceback__) if o.f_globals['__name__'].startswith('trionyx.')][::-1]
 
 def page_of(
     e # An exception that was raised
 ) -> str: # Address, or '' where no code of ours took part
     "The page of the site that explains an error"
-    if isinstance(e, OSError) and e.errno==28: return f'{SITE}failures.html#no-space'
-    if s := getattr(e, 'see', '') or next((SECTIONS[o.__name__] for o in type(e).__mro__ if o.__name__ in SECTIONS), ''): return f'{SITE}failures.html#{s}'
-    at = [(o.f_globals['__name__'][8:], o.f_code.co_qualname.split('.')[0], o.f_globals.get('__all__', ())) for o,_ in walk_tb(e.__traceback__) if o.f_globals['__name__'].startswith('trionyx.')][::-1]
+    at,chain = _frames(e),[e]
+    while chain[-1].__context__: chain.append(chain[-1].__context__)
+    names = {k.__name__ for o in chain for k in type(o).__mro__} | {f'{m}.{k}' for m,k,*_ in at[:1]} | {'core.check_space' for o in chain if getattr(o, 'errno', 0)==28}
+    if s := next((k for k,v in SECTIONS.items() if names & set(v.split())), ''): return f'{SITE}failures.html#{s}'
     mod = next((m for m,*_ in at if m!='core'), at[0][0] if at else '')
-    name = next((f'#{k.lower()}' for m,k,public in at if m==mod and k in public), '')
+    name = next((f'#{k.lower()}' for m,_,k,public in at if m==mod and k in public), '')
     return mod and f'{SITE}{mod}.html{name}'
 
 # %% ../nbs/00_core.ipynb #295c34b5
