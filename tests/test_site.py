@@ -8,9 +8,10 @@ from house import *
 nbs = {p.name: nbformat.read(p, 4) for p in notebooks()}
 names = sorted(nbs)
 chapters = [n for n in names if re.match(NUM, n)]
-pages = [n for n in names if n not in chapters and n!='index.ipynb']  # Guides without code of their own
+guides = ['tour.ipynb', 'failures.ipynb']  # Pages without code of their own: one stands before the chapters, one after them
+book = [guides[0], *chapters, guides[1]]
 quarto = yaml.safe_load((root/'_quarto.yml').read_text(encoding='utf-8'))
-every,each,under = (pytest.mark.parametrize('name', o) for o in (names, chapters, chapters+pages))
+every,each,under = (pytest.mark.parametrize('name', o) for o in (names, chapters, book))
 sys.path.insert(0, str(root/'scripts'))
 
 def sidebar(o=None):
@@ -24,10 +25,12 @@ def headings(txt): return re.findall(r'(?m)^(#{1,6})\s+(.*?)\s*$', re.sub(r'(?s)
 # ---- sidebar and front matter
 
 def test_sidebar_holds_every_notebook_in_order():
-    assert [o for o in sidebar() if o.endswith('.ipynb')] == ['nbs/index.ipynb', *(f'nbs/{n}' for n in chapters+pages)]
+    assert [o for o in sidebar() if o.endswith('.ipynb')] == ['nbs/index.ipynb', *(f'nbs/{n}' for n in book)]
     assert all((root/o).is_file() for o in sidebar())
 
-def test_sidebar_has_the_four_parts():
+def test_every_notebook_has_its_place(): assert set(names)=={'index.ipynb', *book}
+
+def test_sidebar_has_its_parts():
     parts = [o['section'] for o in quarto['website']['sidebar']['contents'] if isinstance(o, dict)]
     assert parts==['Data', 'Model', 'Training', 'Use', 'Help']
 
@@ -230,7 +233,7 @@ def test_readme_links_resolve():
 def test_readme_names_every_notebook():
     table = [l for l in (root/'README.md').read_text(encoding='utf-8').splitlines() if l.startswith('| [')]
     tos = links('\n'.join(table))
-    assert [o for o in tos if o.endswith('.ipynb')] == [f'nbs/{n}' for n in chapters+pages]
+    assert [o for o in tos if o.endswith('.ipynb')] == [f'nbs/{n}' for n in book]
 
 def test_readme_rewrites_links(tmp_path):
     from readme import readme
