@@ -65,10 +65,17 @@ def test_title_cell_holds_only_title_description_and_keys(name):
     assert isinstance(yaml.safe_load('\n'.join(keys)) if keys else {}, dict)
     assert next(c for c in nbs[name].cells if c.cell_type=='markdown').source==h1[0], 'the title comes first'
 
+INSTALL = """#| hide
+try: import trionyx
+except ImportError: get_ipython().run_line_magic('pip', 'install -q git+https://github.com/trionyx/trionyx')  # On Colab and its like"""
+
+@pytest.mark.parametrize('name', guides)
+def test_guides_install_too(name): assert next(c for c in nbs[name].cells if c.cell_type=='code').source.strip()==INSTALL
+
 @each
 def test_notebook_exports_and_ends_together(name):
     nb,mod = nbs[name],re.match(NUM, Path(name).stem)[2]
-    assert [c for c in nb.cells if c.cell_type=='code'][0].source.strip()==f'#| default_exp {mod}'
+    assert [c for c in nb.cells if c.cell_type=='code'][0].source.strip()==f'#| default_exp {mod}\n{INSTALL}'
     assert [t for o in markdown(nb) for h,t in headings(o) if h=='##'][-1]=='Together'
     assert len(nb.cells)<=90
 
@@ -180,6 +187,18 @@ def test_figures_are_narrow(name):
     for c in nbs[name].cells:
         for o in c.get('outputs', []):
             if png:=o.get('data', {}).get('image/png'): assert width(png)<=760, f'{width(png)} pixels wide, under\n{c.source}'
+
+# ---- stepping through, in Jupyter's own kernel
+
+def test_fresh_outputs_are_compared(tmp_path):
+    import fresh
+    cells = ["import random, sys\nrandom.seed(0)\nrandom.random()", "import random\nrandom.SystemRandom().random()", "print('x', file=sys.stderr)\n'y'", "#| eval: false\n1/0"]
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(o) for o in cells]), tmp_path/'a.ipynb')
+    name,_,first = fresh.check(tmp_path/'a.ipynb', write=True)
+    assert name=='a' and [o[0] for o in first]==cells[:3]
+    assert [o[0] for o in fresh.check(tmp_path/'a.ipynb')[2]]==[cells[1]]
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('1/0')]), tmp_path/'b.ipynb')
+    assert 'ZeroDivisionError' in fresh.check(tmp_path/'b.ipynb')[2][0][2]
 
 # ---- the filter
 
