@@ -1,5 +1,5 @@
 "The sources of the site, tested without Quarto: sidebar, front matter, links, stored outputs, the filter, README.md"
-import json, os, re, sys, unicodedata
+import json, os, re, shutil, sys, unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import nbformat, pytest, yaml
@@ -238,6 +238,56 @@ def test_filter_knows_a_notebook_by_its_content(tmp_path):
     raw = json.dumps(json.loads((root/'nbs/index.ipynb').read_bytes())).encode()
     r = filtered(raw, root/'nbs')
     assert r.returncode==0 and r.stdout!=raw and b'index.html' in r.stdout
+
+# ---- pages as a browser shows them: nbconvert in place of Quarto, with the site's own rules
+
+FRAME = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%s</title><style>
+body {margin: 0; font: 17px/1.55 "Source Sans 3", "DejaVu Sans", sans-serif; color: #343a40} main {max-width: 800px; margin: auto; padding: 0 .75rem; box-sizing: border-box}
+pre {font: 13.5px/1.4 "DejaVu Sans Mono", monospace; padding: .5rem; margin: .5rem 0} .input pre, .highlight pre {background: #f3f4f2} code {font-size: .875em}
+table {border-collapse: collapse; font-size: .875em} td, th {padding: .3rem .5rem; border-bottom: 1px solid #ddd; text-align: left} h1 {margin-top: 1rem} blockquote {border-left: 3px solid #ccc; margin: 0; padding-left: 1rem} %s
+</style></head><body><main>%s</main></body></html>"""
+
+def as_html(name, nb):
+    "A notebook as one page; cells and outputs carry the classes that Quarto gives them"
+    from nbconvert import HTMLExporter
+    body,_ = HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True, exclude_raw=True).from_notebook_node(nb)
+    body = body.replace('class="output_area"', 'class="output_area cell-output cell-output-display"')
+    return FRAME % (name, (root/'nbs/site.scss').read_text(encoding='utf-8'), body)
+
+@pytest.fixture(scope='module')
+def html(documented):
+    "Each page of the book, as the filter leaves it"
+    return {n: as_html(n, nbformat.reads(r.stdout.decode(), 4)) for n,r in documented.items() if r.returncode==0}
+
+@every
+def test_page_is_light(html, name): assert len(html[name].encode())<1_500_000, f'{len(html[name].encode())/1e6:.1f} MB'
+
+@pytest.fixture(scope='module')
+def browser():
+    extra('playwright')
+    exe = next((shutil.which(o) for o in ('chromium', 'chromium-browser', 'google-chrome') if shutil.which(o)), None)
+    if not exe: pytest.skip('no Chromium here: apt-get install chromium')
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=exe, args=['--no-sandbox'])
+        yield b
+        b.close()
+
+WIDER = """() => { const w = document.documentElement.clientWidth; return [...document.querySelectorAll('main *')].filter(o => { if (o.getBoundingClientRect().right <= w+1) return false;
+    for (let p = o.parentElement; p; p = p.parentElement) if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(p).overflowX)) return false; return true }).slice(0, 3).map(o => o.outerHTML.slice(0, 160)) }"""
+
+@every
+def test_page_fits_a_phone_and_a_screen(html, browser, name):
+    "Nothing sticks out at 400 or 1,200 pixels; TRIONYX_SHOTS names a folder for pictures to look at"
+    for w in (400, 1200):
+        tab = browser.new_page(viewport=dict(width=w, height=800))
+        tab.set_content(html[name], wait_until='load')
+        assert not (out:=tab.evaluate(WIDER)), f'wider than {w} pixels: {out}'
+        tall = tab.evaluate("() => [...document.querySelectorAll('.cell-output')].map(o => o.getBoundingClientRect().height).filter(h => h > 1100)")
+        assert not tall, f'an output of {max(tall):.0f} pixels at width {w}'
+        assert not tab.evaluate("() => [...document.images].filter(o => !o.naturalWidth).map(o => o.src.slice(0, 80))") or name in ('index.ipynb', '02_mix.ipynb')
+        if d:=os.environ.get('TRIONYX_SHOTS'): Path(d).mkdir(exist_ok=True); tab.screenshot(path=f'{d}/{Path(name).stem}-{w}.png', full_page=True)
+        tab.close()
 
 # ---- README.md
 
