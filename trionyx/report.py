@@ -22,6 +22,7 @@ from .train import duration
 from .generate import chat_prompt, chat_room, steps, stop_tokens
 from .authorities import Spec, pairs
 from .checks import check_letter, score
+from .bench import results
 from .compare import BASE, CHAT, records, remarks, table
 from .measure import summary
 from .page import BLUE, GREEN, RED, Beside, Facts, Plot, Quote, Table, Text, axes, dumbbell, write_page
@@ -88,7 +89,7 @@ def benched(
     h:History # Which run
 ) -> dict:    # `bpb`, `core`, `foi`, as far as they are there, to their records
     "What `bench` has measured"
-    return {p.stem: read_json(p, need=['result']) for p in sorted((h.folder/'bench').glob('*.json'))}
+    return results(h.folder)
 
 # %% ../nbs/15_report.ipynb #d5202e9a
 def smooth(
