@@ -169,7 +169,7 @@ def test_stored_outputs(name):
     nb = nbs[name]
     for t,c in texts(nb):
         for what,r in BAD.items(): assert not (m:=re.search(r, t, re.M)), f'{what} in an output: {t[max(0, m.start()-60):m.end()+60]!r}, of the cell\n{c.source}'
-        assert t.count('\n')<200, f'{t.count(chr(10))} lines of output of\n{c.source}'
+        assert t.count('\n')<=45, f'{t.count(chr(10))} lines of output, more than a screen, of\n{c.source}'
     for c in nb.cells:
         for o in c.get('outputs', []):
             assert o.output_type!='error' and o.get('name')!='stderr', f'an error or standard error is stored under\n{c.source}'
