@@ -1,6 +1,6 @@
 """Benchmarks on real bundles and on several ranks: every answer that of one item at a time, the same numbers for any ranks and batches, none lost or repeated in training.
 As a script, under torchrun: `test_bench.py HOME OPTIONS` trains a run with benchmarks on the way."""
-import json, os, subprocess, sys, time
+import json, os, shutil, subprocess, sys, time
 from functools import cache
 from pathlib import Path
 import numpy as np, pytest, torch
@@ -93,6 +93,18 @@ def test_stopped_and_resumed_measures_each_step_once(home):
     assert list(a)==list(b)==[10, 20, 30]
     for s in a: assert {k: v for k,v in a[s].items() if k!='bench_secs'}=={k: v for k,v in b[s].items() if k!='bench_secs'}
     assert '| benchmarks' not in train(home, name='parts')
+
+def test_what_was_measured_of_steps_ahead_is_dropped(home):
+    "A run goes on from step 14; folders of steps 20 and 40 are of another history, and look as if they could be reused"
+    train(home, name='stale', stop=14)
+    bench = home/'runs/stale/bench'
+    for n in (20, 40):
+        shutil.copytree(bench/'step-000010', bench/f'step-{n:06d}')
+        for f in (bench/f'step-{n:06d}').iterdir(): f.write_text(json.dumps((o := json.loads(f.read_text())) | dict(settings={**o['settings'], 'step':n})))
+    train(home, name='stale')
+    assert sorted(o.name for o in bench.glob('step-*'))==['step-000010', 'step-000020', 'step-000030']
+    a,b = measured(home, 'whole'),measured(home, 'stale')
+    assert a[20]['bench_bpb']==b[20]['bench_bpb']!=b[10]['bench_bpb']
 
 def test_killed_inside_a_benchmark_makes_up_for_it(home):
     train(home, name='killed', ok=False, die=20)

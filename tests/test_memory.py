@@ -2,7 +2,7 @@
 As a script it prints a table: python tests/test_memory.py"""
 import sys, tempfile
 from pathlib import Path
-import torch, torch.distributed as dist, torch.multiprocessing as mp
+import pytest, torch, torch.distributed as dist, torch.multiprocessing as mp
 from torch.profiler import ProfilerActivity, profile, record_function
 from trionyx.core import World
 from trionyx.fsdp import local, optimizer_of, place
@@ -72,8 +72,9 @@ if __name__=='__main__':
         for o in table(w, jobs): print(o, flush=True)
     sys.exit()
 
-def test_two_ranks():
+@pytest.mark.parametrize('world', CASES)
+def test_plan(world):
     "Within 10% of what the plan says, with whole weights (1% when this was written) and with sharded ones (7%)"
-    for o in table(2, CASES[2][:2]):
+    for o in table(world, CASES[world]):
         print(o)
         assert .9<o["ratio"]<1.1, o

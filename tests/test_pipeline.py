@@ -1,5 +1,5 @@
 "What one process cannot show: the scripts as a person starts them, several ranks, kill -9, and every kind of bad input"
-import gzip, json, os, re, shutil, signal, subprocess, sys, time
+import contextlib, gzip, json, os, pty, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
 from safetensors.torch import load_file
@@ -76,6 +76,22 @@ def test_sigint_saves(home):
     assert len(list((home/'runs/stopped/ckpt').iterdir()))==1
     run(home, 'pretrain', '--name', 'stopped', '--data', 'd', *TRAIN)
     assert same(weights(home, 'stopped'), weights(home, 'whole'))
+
+def test_watch_redraws_while_a_run_trains(home):
+    "In a terminal: the screen is cleared and drawn anew with more steps, and watching ends with the run"
+    p = start(home, 'pretrain', '--name', 'watched', '--data', 'd', *TRAIN, '--steps', 150, '--eval-every', 50)
+    while p.poll() is None and not (home/'runs/watched/config.json').exists(): time.sleep(.02)
+    terminal,other = pty.openpty()
+    w = subprocess.Popen([sys.executable, str(ROOT/'scripts/watch.py'), 'watched', '--every', '0.1'], env={**os.environ, 'TRIONYX_HOME':str(home)}, stdout=other, stderr=other, cwd=home)
+    os.close(other)
+    said = b''
+    with contextlib.suppress(OSError):  # what a terminal says when nobody writes to it any more
+        while o := os.read(terminal, 2**16): said += o
+    assert (p.wait(), w.wait())==(0, 0), said[-2000:].decode(errors='replace')
+    drawn = said.decode().split('\x1b[2J\x1b[H')[1:]
+    steps = [int(re.search(r'watched: step (\d+)/150', o)[1]) for o in drawn]
+    assert steps==sorted(steps) and len(set(steps))>3 and steps[-1]==150
+    assert all('loss: ' in o and 'grad_norm: ' in o for o in drawn if 'step 0/' not in o) and 'val_bpb: ' in drawn[-1]
 
 def test_two_ranks_equal_one(home):
     run(home, 'pretrain', '--name', 'two', '--data', 'd', *TRAIN, ranks=2)

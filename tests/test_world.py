@@ -105,6 +105,14 @@ def test_losses_are_the_same_within_rounding(home, name):
     assert np.allclose(*norms, rtol=1e-3), norms
     assert np.abs(a-b)[:5].max() < 1e-5 and np.abs(a-b).max() < 5e-3
 
+@pytest.mark.parametrize('name', RUNS)
+def test_held_out_scores_are_the_same(home, name):
+    "Ranks share the sources; what they find is added up"
+    a,b = [[o for o in lines(home, n) if 'val_bpb' in o] for n in ('w1m8', name)]
+    for x,y in zip(a, b, strict=True):
+        assert x['val_bpb']==pytest.approx(y['val_bpb'], rel=1e-3) and x['val_bpb_by_source']==pytest.approx(y['val_bpb_by_source'], rel=1e-3)
+    assert set(a[0]['val_bpb_by_source'])=={'web', 'foi'} and a[0]['val_bpb_by_source']['web']!=a[0]['val_bpb_by_source']['foi']
+
 @pytest.mark.parametrize('name', [*RUNS, 'again'])
 def test_metrics_have_no_gap_and_no_repeat(home, name):
     assert [o['step'] for o in steps(home, name)]==list(range(1, STEPS+1))

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['HURRY', 'checkpoint_path', 'step_of', 'checkpoints', 'saving_to', 'agree', 'write_part', 'wait_for_notes', 'seal',
-           'remove', 'own_rows', 'load_weights', 'load_checkpoint', 'latest_checkpoint', 'Snapshot', 'Background',
-           'Saver', 'prune', 'begin_at', 'save_checkpoint', 'Save', 'publish_weights']
+           'remove', 'own_rows', 'load_weights', 'load_checkpoint', 'latest_checkpoint', 'Saver', 'prune', 'begin_at',
+           'save_checkpoint', 'Save', 'publish_weights']
 
 # %% ../nbs/07a_checkpoints.ipynb #e7e49d97
-import os, re, secrets, shutil, sys, threading, time
+import os, re, secrets, shutil, sys, time
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from .core import World, TrionyxError, atomic_folder, check_space, log0, read_json, read_manifest, sha256, write_json
-from .fsdp import is_sharded, local, rows_of, whole
+from .fsdp import is_sharded, local, rows_of
+from .snapshots import Background, Snapshot
 
 # %% ../nbs/07a_checkpoints.ipynb #c05332dc
 def checkpoint_path(
@@ -200,59 +201,6 @@ def latest_checkpoint(
     ps = [o for o in checkpoints(folder) if before is None or step_of(o)<before] if world.main else []
     step = agree(world, next((step_of(o) for o in reversed(ps) if _sound(o)), -1))
     return None if step<0 else checkpoint_path(folder, step)
-
-# %% ../nbs/07a_checkpoints.ipynb #6353169c
-class Snapshot:
-    "A copy of tensors in main memory, made again and again in the same place"
-    def __init__(self,
-        ts:dict # {name: tensor}; those to come have the same names and shapes
-    ):
-        self.to,self.ready = {k: torch.zeros(t.shape, dtype=t.dtype, pin_memory=t.is_cuda) for k,t in ts.items()},None
-        for t in self.to.values(): t.fill_(0)  # touches each page
-    @torch.no_grad()
-    def take(self,
-        ts:dict # {name: tensor}; of sharded ones all ranks must call, and those without a place for them only take part
-    ):
-        "Copy, or on a GPU queue the copies"
-        for k,t in ts.items():
-            t = whole(t)
-            if k in self.to: self.to[k].copy_(t, non_blocking=True)
-        if any(o.is_cuda for o in ts.values()): (ev := torch.cuda.Event()).record()
-        else: ev = None
-        self.ready = ev
-    def get(self) -> dict: # {name: tensor}
-        "The copies, once they are there"
-        if self.ready is not None: self.ready.synchronize()
-        return self.to
-
-# %% ../nbs/07a_checkpoints.ipynb #b47bc9cf
-class Background:
-    "One call at a time in a thread; what it raises is raised again by `check` or `wait`"
-    def __init__(self): self.thread,self.error = None,None
-    @property
-    def busy(self):
-        "Is a call on its way?"
-        return self.thread is not None and self.thread.is_alive()
-    def start(self,
-        fn # Called without arguments
-    ):
-        "Call `fn` in the background"
-        assert not self.busy, 'one at a time'
-        self.thread = threading.Thread(target=self._run, args=(fn,), daemon=True)
-        self.thread.start()
-    def _run(self, fn):
-        try: fn()
-        except BaseException as e: self.error = e
-    def check(self):
-        "Raise what went wrong since the last look"
-        e,self.error = self.error,None
-        if e: raise e
-    def wait(self) -> float: # Seconds waited
-        "Wait for the call on its way"
-        t0 = time.monotonic()
-        if self.thread: self.thread.join()
-        self.check()
-        return time.monotonic()-t0
 
 # %% ../nbs/07a_checkpoints.ipynb #fd1c2950
 class Saver:
