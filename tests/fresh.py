@@ -17,6 +17,7 @@ def execute(path, timeout=900):
     "The notebook with fresh outputs; cells that are left out keep theirs. Raises `CellExecutionError`"
     from nbclient import NotebookClient
     nb = nbformat.read(path, 4)
+    meta = dict(nb.metadata)
     left = {c.id: (c.source, c.outputs) for c in nb.cells if c.cell_type=='code' and re.search(SKIPPED, c.source)}
     for c in nb.cells:
         if c.id in left: c.source = 'None'
@@ -28,6 +29,7 @@ def execute(path, timeout=900):
         c.outputs = [o for o in c.outputs if o.get('name')!='stderr']
         for o in c.outputs:
             if 'execution_count' in o: o.execution_count = None
+    nb.metadata = nbformat.from_dict(meta)
     return nb
 
 def pixels(png):
