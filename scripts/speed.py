@@ -6,6 +6,6 @@
     python scripts/speed.py --depth 28 --seq 2048 --vocab 32768 --rows 8       on a GPU
 """
 from trionyx.core import launch
-from trionyx.speed import speed
+from trionyx.table import speed
 
 if __name__=='__main__': launch(speed)

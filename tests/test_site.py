@@ -169,7 +169,7 @@ def test_stored_outputs(name):
     nb = nbs[name]
     for t,c in texts(nb):
         for what,r in BAD.items(): assert not (m:=re.search(r, t, re.M)), f'{what} in an output: {t[max(0, m.start()-60):m.end()+60]!r}, of the cell\n{c.source}'
-        assert t.count('\n')<=45, f'{t.count(chr(10))} lines of output, more than a screen, of\n{c.source}'
+        assert (k:=t.count('<tr' if '<tr' in t else '\n'))<=45, f'{k} lines of output, more than a screen, of\n{c.source}'
     for c in nb.cells:
         for o in c.get('outputs', []):
             assert o.output_type!='error' and o.get('name')!='stderr', f'an error or standard error is stored under\n{c.source}'
@@ -187,6 +187,17 @@ def test_figures_are_narrow(name):
     for c in nbs[name].cells:
         for o in c.get('outputs', []):
             if png:=o.get('data', {}).get('image/png'): assert width(png)<=760, f'{width(png)} pixels wide, under\n{c.source}'
+
+def test_one_palette():
+    "All figures, those of a run's report too, in the same colours; a cell names them C0 to C6, or a grey"
+    from trionyx import page
+    cycle = re.findall(r"'([0-9A-F]{6})'", (root/'nbs/matplotlibrc').read_text())
+    assert [f'#{o}' for o in cycle[:4]]==[o.upper() for o in (page.BLUE, page.RED, page.GREEN, page.ORANGE)]
+    for n,nb in nbs.items():
+        for c in nb.cells:
+            if any('image/png' in o.get('data', {}) for o in c.get('outputs', [])):
+                odd = [o for o in re.findall(r"'#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})\b", c.source) if len({*re.findall('.'*(len(o)//3), o)})>1]
+                assert not odd, f'{n}: colour {odd} in\n{c.source}'
 
 # ---- stepping through, in Jupyter's own kernel
 
