@@ -1,6 +1,6 @@
 """Memory of a training step, as PyTorch's allocator sees it (the profiler's memory events count every allocation, those inside kernels too), against the plan's.
 As a script it prints a table: python tests/test_memory.py"""
-import sys, tempfile
+import os, sys, tempfile
 from pathlib import Path
 import pytest, torch, torch.distributed as dist, torch.multiprocessing as mp
 from torch.profiler import ProfilerActivity, profile, record_function
@@ -72,9 +72,15 @@ if __name__=='__main__':
         for o in table(w, jobs): print(o, flush=True)
     sys.exit()
 
-@pytest.mark.parametrize('world', CASES)
-def test_plan(world):
+def test_two_ranks():
     "Within 10% of what the plan says, with whole weights (1% when this was written) and with sharded ones (7%)"
+    for o in table(2, CASES[2][:2]):
+        print(o)
+        assert .9<o["ratio"]<1.1, o
+
+@pytest.mark.skipif(not os.environ.get('TRIONYX_SLOW'), reason='slow where bfloat16 is emulated: set TRIONYX_SLOW=1')
+@pytest.mark.parametrize('world', CASES)
+def test_all_cases(world):
     for o in table(world, CASES[world]):
         print(o)
         assert .9<o["ratio"]<1.1, o
