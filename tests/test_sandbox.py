@@ -76,6 +76,8 @@ SCORE = dict(
     close_silent   = ('import os\nos.closerange(0, 64)\ndef f(x): return 0', '.'),
     replay         = ('import os\nif os.fork()==0: os._exit(0)\nos._exit(0)', 'ended before|PermissionError'),
     child_answers  = ('import os\npid = os.fork()\ndef f(x): return 0', r'.'),
+    quiet_tests    = ('import fcntl, os\nfor i in (1, 2):\n    fcntl.fcntl(i, 4, os.O_NONBLOCK)\n    try:\n        while True: os.write(i, b"x"*4096)\n    except OSError: pass\ndef f(x): return 0', r'\[0, 0, 0\]|printed more'),
+    planted        = ('for o in ("sitecustomize.py", "_socket.py", "os.py"): open(f"/tmp/{o}", "w").write("import os; os._exit(0)")\ndef f(x): return 0', r'\[0, 0, 0\]|Permission'),
     no_function    = ('g = 1', 'no attribute'),
     syntax         = ('def f(x) return x+1', 'SyntaxError'),
     null_bytes     = ('def f(x): return x+1\0', 'null bytes'),
@@ -108,7 +110,8 @@ def test_tests_are_held_too(kind):
 # The machine. Each function returns 'owned' where the attack worked, and what stopped it otherwise.
 TRY = 'import os, sys\ndef f(x):\n    try: return attack() or "owned"\n    except BaseException as e: return repr(e)\n'
 C = 'import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\ndef call(*a):\n    if libc.syscall(*a)<0: raise OSError(ctypes.get_errno(), "denied")\n'
-NR = dict(ptrace=(101, 117), mount=(165, 40), unshare=(272, 97), setns=(308, 268), shmget=(29, 194), memfd=(319, 279), bpf=(321, 280), keyctl=(250, 219), vm_read=(310, 270), chroot=(161, 51), io_uring=(425, 425))
+NR = dict(ptrace=(101, 117), mount=(165, 40), unshare=(272, 97), setns=(308, 268), shmget=(29, 194), memfd=(319, 279), bpf=(321, 280), keyctl=(250, 219), vm_read=(310, 270), chroot=(161, 51), io_uring=(425, 425),
+          faults=(323, 282), pidfd_open=(434, 434), pidfd_getfd=(438, 438), inotify=(294, 26), fanotify=(300, 262), syslog=(103, 116), add_key=(248, 217), mlock=(149, 228), reboot=(169, 142))
 def nr(name):
     import platform
     return NR[name][list(MACHINES).index(platform.machine())]
@@ -162,7 +165,40 @@ MACHINE = dict(
     bpf          = (C+'def attack(): call({bpf}, 0, 0, 0)', 'denied'),
     keyring      = (C+'def attack(): call({keyctl}, 0, -3, 0)', 'denied'),
     read_memory  = (C+'def attack(): call({vm_read}, 1, 0, 0, 0, 0, 0)', 'denied'),
-    io_uring     = (C+'def attack(): call({io_uring}, 8, 0)', 'denied'))
+    io_uring     = (C+'def attack(): call({io_uring}, 8, 0)', 'denied'),
+    faults       = (C+'def attack(): call({faults}, 0)', 'denied'),
+    traced_child = (C+'def attack():\n    if os.fork()==0:\n        try: call({ptrace}, 0, 0, 0, 0)\n        except OSError: os._exit(7)\n        os._exit(0)\n    return repr(os.waitstatus_to_exitcode(os.wait()[1]))', ': 7:'),
+    take_fd      = (C+'def attack():\n    fd = libc.syscall({pidfd_open}, 1, 0)\n    for i in range(64): call({pidfd_getfd}, fd, i, 0)', 'denied'),
+    own_fd       = (C+'def attack(): call({pidfd_getfd}, libc.syscall({pidfd_open}, os.getpid(), 0), 0, 0)', 'denied'),
+    inotify      = (C+'def attack(): call({inotify}, 0)', 'denied'),
+    fanotify     = (C+'def attack(): call({fanotify}, 0x200, 0)', 'denied'),
+    kernel_log   = (C+'def attack():\n    b = ctypes.create_string_buffer(4096)\n    call({syslog}, 3, b, 4096)', 'denied'),
+    add_key      = (C+'def attack(): call({add_key}, b"user", b"k", b"x"*99, 99, -3)', 'denied'),
+    locked_mem   = (C+'def attack():\n    b = ctypes.create_string_buffer(1<<20)\n    call({mlock}, b, 1<<20)', 'denied'),
+    reboot       = (C+'def attack(): call({reboot}, 0xfee1dead, 672274793, 0, 0)', 'denied'),
+    clock        = ('import time\ndef attack(): time.clock_settime(time.CLOCK_REALTIME, 0)', 'not permitted'),
+    real_time    = ('def attack(): os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))', 'not permitted'),
+    pair         = ('import socket\ndef attack():\n    a,_ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n    a.sendto(b"x", "/run/systemd/journal/socket")', 'not permitted'),
+    abstract     = ('import socket\ndef attack():\n    a,_ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n    a.connect("\\0/tmp/dbus")', 'not permitted'),
+    terminal     = ('import fcntl, termios\ndef attack():\n    for p in ("/dev/tty", "/dev/console", "/dev/ptmx"):\n        try: os.open(p, os.O_RDWR)\n        except OSError: continue\n        return "owned"\n    for i in range(64):\n        try: fcntl.ioctl(i, termios.TIOCSTI, b"x")\n        except OSError: continue\n        return "owned"\n    return "no terminal"', 'no terminal'),
+    core_limit   = ('import resource\ndef attack(): resource.setrlimit(resource.RLIMIT_CORE, (0, 0))', 'ermi|not allowed'),
+    core_piped   = ('import resource\ndef attack(): return repr(resource.getrlimit(resource.RLIMIT_CORE))', r'\(1, 1\)'), # 1: no file, and nothing for a program that collects dumps
+    rights       = (C+'def attack():\n    d = ctypes.create_string_buffer(24)\n    libc.capget((0x20080522).to_bytes(8, sys.byteorder), d)\n    return "none" if d.raw==bytes(24) else None', 'none'),
+    stdin        = ('def attack(): return repr((os.read(0, 99), os.lseek(0, 0, 2)))', r"b'', 0"),
+    xattrs       = ('def attack():\n    n = 0\n    for i in range(9999):\n        try: os.setxattr("/tmp", f"user.{i}", bytes(60000))\n        except OSError: return f"{n>>20} MB"\n        n += 60000\n', r'\b([0-9]|[123][0-9]) MB'),
+    python_hooks = ('def attack():\n    for o in ("sitecustomize.py", "usercustomize.py", "a.pth", "json.py", "ctypes.py"): open(f"/tmp/{o}", "w").write("import os; os._exit(0)")\n    return repr([sys.flags.no_site, sys.flags.isolated, "" in sys.path or "/tmp" in sys.path])', r'\[1, 1, False\]'))
+
+def machine_code(kind, code):
+    "Result of bytes that are run as a function: other numberings of the kernel's calls"
+    run_code = f'import ctypes, mmap\ndef f(x):\n    m = mmap.mmap(-1, 4096, prot=7)\n    m.write({code!r})\n    return ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(m)))()'
+    return run(kind, run_code, 'got = f(1)\nassert got<0, got', wall=5)
+
+@pytest.mark.skipif(os.uname().machine!='x86_64', reason='calls of x86')
+def test_calls_by_other_numbers(kind):
+    assert machine_code(kind, b'\xb8\x27\0\0\0\x0f\x05\xc3').why.startswith('AssertionError')       # getpid by its own number
+    for o in (b'\xb8\x14\0\0\0\xcd\x80\xc3', b'\xb8\x27\0\0\x40\x0f\x05\xc3'):                    # of i386, of x32
+        r = machine_code(kind, o)
+        assert not r.ok and r.why.startswith('EOFError'), r
 
 @pytest.mark.parametrize('name', MACHINE)
 def test_machine(kind, name):
@@ -197,6 +233,12 @@ RESOURCES = dict(
     recursion     = ('def f(x): return f(x)', {}, 'RecursionError'),
     stack         = ('import sys\nsys.setrecursionlimit(10**9)\ndef f(x): return f(x)\nf(1)', dict(cpu=2), 'ended before|MemoryError|more than'),
     regex         = ('import re\nre.match("(a+)+$", "a"*99+"b")', dict(cpu=1), 'more than 1 s'),
+    inodes        = ('import os\ndef f(x):\n    n = 0\n    try:\n        while n<60000: os.mkdir(f"/tmp/{n}"); n += 1\n    except OSError: return n//1000\n    return n//1000', {}, r': 9\b'),
+    sparse        = ('import os\ndef f(x):\n    os.truncate(os.open("/tmp/x", os.O_CREAT|os.O_RDWR), 1<<40)', {}, 'too large'),
+    stopped       = ('import os, signal\ndef f(x): os.kill(os.getpid(), signal.SIGSTOP)', dict(wall=1), 'longer than 1 s'),
+    shared_memory = ('import mmap\ndef f(x): return len([mmap.mmap(-1, 1<<26) for _ in range(99)])', {}, 'Cannot allocate|MemoryError'),
+    pipes         = ('import fcntl, os\ndef f(x):\n    n = 0\n    try:\n        for _ in range(99):\n            r,w = os.pipe()\n            fcntl.fcntl(w, 1031, 1<<20)\n            n += os.write(w, bytes(1<<20))\n    except OSError: return n>>20\n    return n>>20', {}, r': [0-9]\b|: [123][0-9]\b'),
+    collisions    = ('def f(x): return {i*(2**61-1) for i in range(1, 60000)}', dict(cpu=1, wall=6), 'more than|longer than|at most|its tests ended'),
     orphan        = ('import os, time\nif os.fork()==0:\n    os.setsid()\n    if os.fork()==0: time.sleep(99)\nos._exit(0)', {}, 'ended before'))
 
 @pytest.mark.parametrize('name', RESOURCES)
