@@ -80,7 +80,7 @@ def test_two_ranks_measure_what_one_does(home):
     assert list(a)==list(b)==[15, 30]
     for s in a:
         assert a[s]['bench_bpb']==pytest.approx(b[s]['bench_bpb'], rel=1e-3)
-        assert a[s]['bench_core_covers']=='2 of 3 tasks, without gone'
+        assert a[s]['bench_core_covers']=='2 of 3 tasks, without gone, 12 items'
     rec = json.loads((home/'runs/two/bench/step-000030/core.json').read_text())
     assert rec['world']==2 and {'bundle_sha256', 'baselines', 'dtype', 'seq', 'step', 'tokenizer', 'limit'} <= set(rec['settings'])
     assert set(rec['result']['by_baselines'])=={'v1', 'v2'} and {'python', 'torch', 'commit'} <= set(rec['versions'])
