@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CALLS', 'STRONG', 'ROYAL', 'SURELY', 'word_lists', 'word_class', 'capital_runs', 'full_names', 'announced',
-           'doubtful', 'signatures', 'small_names', 'is_body', 'eastern', 'names', 'personal', 'anonymise']
+           'doubtful', 'signatures', 'small_names', 'is_body', 'eastern', 'turned', 'names', 'personal', 'anonymise']
 
 # %% ../nbs/10c_anonymise.ipynb #f031b0c3
 import re, tomllib
@@ -20,9 +20,10 @@ def word_lists() -> dict[str,frozenset]: # By name of the list
     return {k: frozenset(v.split()) for k,v in tomllib.loads(data_text('names.toml')).items()}
 
 CALLS  = frozenset("i'm dear hi hello hiya morning thanks regards from to name contact yours i the a re cc via so an no in at on of by as it is my we us up or and for not you who how why".split())
+CALLS |= frozenset('jp mp mep msp obe mbe cbe kbe qc kc phd bsc msc frcs frcp rgn jnr snr'.split())
 CALLS |= frozenset('january february march april june july august september october november december'.split())
 STRONG = frozenset('mr mrs ms miss mx dr prof professor cllr councillor pc dc ds dci wpc pcso sgt sergeant rev revd reverend'.split())
-ROYAL  = frozenset('st saint saints king queen prince princess san santa all'.split())
+ROYAL  = frozenset('st saint saints king queen prince princess san santa all operation storm hurricane lake loch mount fort camp project hms'.split())
 
 SURELY = frozenset('line house road street school hospital museum trust university council college force academy library station hospice foundation institute act'.split())
 
@@ -42,9 +43,12 @@ def word_class(
     if len(k)==1: return 'D' if word[-1]=='.' else 'I'
     return _of_lists(word, k, ws)
 
+_SYLLABLES = re.compile(r'(?:[BPMFDTNLGKHJQXZCSRYW]|[ZCS]h)[aeiou]{1,3}(?:n|ng)?(?:-?(?:[bpmfdtnlgkhjqxzcsryw]|[zcs]h)[aeiou]{1,3}(?:n|ng)?)?')
+_NO_NAME = re.compile(r"-[a-z]+$|-(?:on|in|le|under|upon|by|next)-|^(?!Ma?c|D[ei]|L[ae]|Fitz|Van|O['’]).*[a-z][A-Z]")  # Florida-based, WhatsApp
+
 def _of_lists(word, k, ws):
     "The class of a word that is no title, post or initial"
-    if re.search('-[a-z]+$', word) and k not in ws['first']|ws['last']: return 'W'
+    if _NO_NAME.search(word) and not _SYLLABLES.fullmatch(word) and k not in ws['first'] and k not in ws['last']: return 'W'
     parts = [k, *(o for o in re.split(r"[-]|^(?:o'|mc|mac|d'|l')", k) if len(o)>2)]
     first,last = parts[0] in ws['first'] or '-' in k and parts[1:] and parts[1] in ws['first'],any(o in ws['last'] for o in parts)
     if re.match(r"(?:O['’]|M(?:a?c)[A-Z])\w", word): last = True
@@ -77,7 +81,7 @@ _BIG    = frozenset('De Da Di Del Della Van Von Der Den Ter Bin Bint Ibn Al El A
 # %% ../nbs/10c_anonymise.ipynb #beb7d75d
 _NAMED  = 'IDFfLlUVa'  # What may stand in a name
 _TITLED = re.compile(rf'(?:[Tt]*T[Tt]*(?P<a>n{{0,2}}[{_NAMED}pr][{_NAMED}np]{{0,4}}|W)|t+(?P<b>[IDFf][{_NAMED}n]{{0,4}}|n{{0,2}}[LUV][LlUVn]{{0,2}}|l(?![a-zA-Z]))|R(?P<c>[FfUVDI][{_NAMED}n]{{1,3}}|[FL](?![a-zA-Z])))')
-_FULL   = re.compile(r'F[IDFfLlUV]{0,3}n{0,2}[FfLlUV]|f[IDFf]{0,2}n{0,2}[FLUV][LlUV]{0,2}|fl|D{1,3}n?[FfLlUVa][FL]?|I{1,3}[FfLlUV][LlUV]?|[UV]{2}[lL]?|[UV]{1,2}n{0,2}[LF][LlUV]?|[ULV]nn?[LUVlFf]|L[FL]{1,2}|V[UVLlFfn]{1,2}|[UL]V')
+_FULL   = re.compile(r'F[IDFfLlUV]{0,3}n{0,2}[FfLlUV]|F[ID](?!.)|f[IDFf]{0,2}n{0,2}[FLUV][LlUV]{0,2}|fl|D{1,3}n?[FfLlUVa][FL]?|I{1,3}[FfLlUV][LlUV]?|[UV]{2}[lL]?|[UV]{1,2}n{0,2}[LF][LlUV]?|[ULV]nn?[LUVlFf]|L[FL]{1,2}|V[UVLlFfn]{1,2}|[UL]V')
 _GUESS  = re.compile(r'[UVLF][UVLF]{1,2}[la]?|[Ff][laf]|f[W](?!.)')
 _STARTS = re.compile(rf'[{_NAMED}][{_NAMED}np]{{0,4}}')
 _BODY   = re.compile(r'[^TtR]*[AKa]')
@@ -106,7 +110,7 @@ _ACTS  = re.compile(r"['’]s?\b(?! (?:Law|Rule))|\.?['’]s|,? (?:said|says|tol
 _ALONE = re.compile(r'[ \t]*(?:\n[^\n]{0,20}(?:@|\d)|$)')
 _OPEN  = re.compile(r'(?:^|[.?!:]["”’]?\s+|\n\s*(?:[-*•]|\d+[.)])?\s*)$')
 
-_SURE = re.compile(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|spoke (?:to|with)|i met)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir) (?:late |elderly |disabled )?{_KIN},?|(?:^|\n)[ \t>*]*(?i:dear|hi|hello|hiya))[ \t]*$")
+_SURE = re.compile(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:maiden|married|sur|last|former)[ -]?name(?: is|:|,)?|née|spoke (?:to|with)|i met|ask(?:ed)? for)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir) (?:late |elderly |disabled )?{_KIN},?|(?:^|\n)[ \t>*]*(?i:dear|hi|hello|hiya))[ \t]*$")
 
 def announced(
     text:str, # Any text
@@ -136,20 +140,26 @@ def signatures(
     "Names below a closing"
     for m in chain(_CLOSED.finditer(text), _HEADED.finditer(text)):
         if not _LINE.fullmatch(m[1]): continue
-        cs = ''.join('n' if o.lower() in _LITTLE else word_class(o.capitalize() if o.isupper() or o.islower() else o) for o in m[1].split())
+        cs = ''.join('n' if o.lower() in _LITTLE else word_class(o.title() if o.isupper() or o.islower() else o) for o in m[1].split())
         k = len(re.match('[Tt]*', cs)[0]) if len(cs)>1 else 0
         start = m.start(1)+sum(len(o)+1 for o in m[1].split(' ')[:k])
         if cs[k:] and len(cs)<7 and re.search('[FfLlUV]', cs) and not re.search('[AKR]|W.*W', cs): yield start,m.end(1)
 
 # %% ../nbs/10c_anonymise.ipynb #4259ddd4
-_SMALL_CUE = re.compile(r"\b(?:[Mm]y name is|[Nn]ame:|[Ii] am|[Ii]'m|[Ss]poke (?:to|with)|[Ff]rom:) ([a-z][a-z'’-]+) ([a-z][a-z'’-]+)")
+_SMALL_CUE = re.compile(rf"\b(?:[Mm]y name is|[Nn]ame:|[Ii] am|[Ii]'m|[Ii]t'?s|[Tt]his is|[Ss]poke (?:to|with)|[Ff]rom:|(?:[Mm]y|[Tt]he|[Hh]is|[Hh]er) {_KIN}(?: is|,)?) ([a-z][a-z'’-]+) ([a-z][a-z'’-]+)")
+_SMALL_TITLE = re.compile(r"\b(?:mr|mrs|ms|miss|dr|cllr|pc|sgt)\.? ([a-z][a-z'’-]+(?: [a-z][a-z'’-]+)?)")
 
 def small_names(
     text:str # Any text
 ): # Yields start and end
     "Names in small letters behind words that announce them"
+    words = word_lists()['words']
     for m in _SMALL_CUE.finditer(text):
-        if word_class(m[1].capitalize()) in 'Ff' and word_class(m[2].capitalize()) in 'LlF' and not (m[1] in word_lists()['words'] and m[2] in word_lists()['words']): yield m.start(1),m.end(2)
+        a,b = m[1],m[2]
+        if word_class(a.title()) in 'Ff' and word_class(b.title()) in 'LlFU' and not b in words and a not in ('in', 'an', 'so'): yield m.start(1),m.end(2)
+    for m in _SMALL_TITLE.finditer(text):
+        ws = m[1].split()
+        if ws[0] not in words: yield m.start(1),m.end(1) if len(ws)>1 and ws[1] not in words else m.start(1)+len(ws[0])
 
 # %% ../nbs/10c_anonymise.ipynb #c7714ec9
 @lru_cache
@@ -179,12 +189,12 @@ def is_body(
 _LIST = re.compile(r'(?:^|\n)\s*$')
 _AUX = frozenset('Will May Mark Rose Grant Bill Pat Can Grace Hope Faith Art Drew Rich Guy'.split())
 _EASTERN = frozenset('Li Wang Zhang Liu Chen Yang Huang Zhao Wu Zhou Xu Sun Ma Zhu Hu Guo He Lin Gao Luo Zheng Liang Xie Tang Xiao Nguyen Tran Le Pham Hoang Phan Vu Dang Bui Ngo Duong Ly Kim Park Lee Choi Jung Kang Cho Yoon Jang Lim Han Seo Shin Kwon Hwang Ahn Song Yoo Hong'.split())
-_SYLLABLES = re.compile(r'(?:[BPMFDTNLGKHJQXZCSRYW]|[ZCS]h)[aeiou]{1,3}(?:n|ng)?(?:-?(?:[bpmfdtnlgkhjqxzcsryw]|[zcs]h)[aeiou]{1,3}(?:n|ng)?)?')
 
 def _sure(runs, text):
     "Runs in which a verb that opens a sentence is a word"
     for at,words,codes,has in runs:
         if codes[:2] in ('DU', 'DW', 'DA') and before(text, at, _LIST, 4): codes = 'W'*len(codes)
+        if text[slice(*words[0])]=='Bill': codes = 'f'+codes[1:]
         if text[slice(*words[0])] in _AUX and doubtful(text, at, words[-1][1]): codes = 'W'+codes[1:]
         yield at,words,codes,has
 
@@ -194,12 +204,25 @@ def eastern(
 ): # Yields start and end
     "Surnames of China, Vietnam and Korea before given names that are no words"
     for (a,b),(c,d) in zip(words, words[1:]):
-        if whole[a:b] in _EASTERN and _SYLLABLES.fullmatch(whole[c:d]) and whole[c:d].casefold() not in word_lists()['words']|word_lists()['places']: yield a,d
+        if whole[a:b] in _EASTERN and _SYLLABLES.fullmatch(whole[c:d]) and word_class(whole[c:d]) not in 'Wlpr': yield a,d
+
+_TURNED = re.compile(r"(?<![\w,] )(?<!\w)([A-Z][\w'’-]+), ([A-Z][a-z'’-]+)(?= (?:[a-z(]|$)|[,.;:)\n]|$)")
+
+_CLAN = re.compile(r'\b[Tt]he ([A-Z][a-z]+)(?= (?:family|household|brothers|sisters|children)\b)')
+
+def turned(
+    text:str # Any text
+): # Yields start and end
+    "A surname, a comma and a given name, as in lists"
+    for m in _TURNED.finditer(text):
+        if word_class(m[1]) in 'LUV' and word_class(m[2])=='F': yield m.span()
 
 def _first_pass(text, runs):
     "Names that rules find, as (start, end)"
     yield from signatures(text)
     yield from small_names(text)
+    yield from turned(text)
+    yield from (m.span(1) for m in _CLAN.finditer(text) if word_class(m[1]) in 'FLUV')
     for at,words,codes,has in runs:
         yield from eastern(text, words)
         k = len(re.match('W*', codes)[0])
@@ -213,6 +236,11 @@ def _first_pass(text, runs):
 _THE   = re.compile(r'\b[Tt]he $')
 _MONTH = re.compile(r'(?:\d(?:st|nd|rd|th)? |\b(?:[Ii]n|[Ss]ince|[Bb]y|[Uu]ntil|[Ff]rom) )$')
 
+def _paired(whole, words, i):
+    "Is it one of two words that look like a name and are none?"
+    def _two(i): return 0<=i<len(words)-1 and whole[words[i][0]:words[i+1][1]].casefold().replace(' ', '·') in word_lists()['pairs']
+    return _two(i) or _two(i-1)
+
 def _second_pass(runs, known, whole):
     "Single words that belong to a found name, or are given names: usual ones, or without another capitalised word beside them"
     alone = word_lists()['alone']
@@ -220,9 +248,9 @@ def _second_pass(runs, known, whole):
         for i,(a,b) in enumerate(words):
             k = whole[a:b].casefold()
             near = codes[max(0, i-1):i],codes[i+1:]
-            if k in CALLS and (before(whole, a, _MONTH, 8) or re.match(' [0-9]', whole[b:b+2])): continue
+            if _paired(whole, words, i) or k=='may' and (before(whole, a, _MONTH, 8) or re.match(' [0-9]', whole[b:b+2])): continue
             if near[0] and near[0] in 'QA' or _BODY.match(near[1]) or has[i] and near[1] or before(whole, a, _THE, 5): continue
-            if k in known and codes[i] not in 'WRn' and (codes[i] in 'FLUV' or not before(whole, a, _OPEN, 8)) or codes[i]=='F' and not has[i] and near[1][:1]!='K' and (k in alone or len(codes)==1 and whole[a+1:b].islower()): yield a,b
+            if k in known and codes[i] not in 'WRn' and (codes[i] in 'FLUV' or not before(whole, a, _OPEN, 8)) or codes[i]=='F' and near[1][:1]!='K' and (k in alone and not has[i] or len(codes)==1 and not whole[a:b].isupper()): yield a,b
 
 # %% ../nbs/10c_anonymise.ipynb #958addc0
 def names(

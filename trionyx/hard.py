@@ -115,7 +115,7 @@ def fill(
 
 def hard_letters(
     n:int,              # Letters
-    half:str='tuned',   # 'tuned', 'held_out' or 'fresh'
+    half:str='tuned',   # 'tuned', 'held_out', 'fresh' or 'later'
     seed:int=0          # Of what fills them
 ): # Yields `Filled`
     "Letters with marks, from the sentences in turn"

@@ -81,14 +81,14 @@ def postcodes(
 _STREETS = 'Street|St|Road|Rd|Lane|Ln|Avenue|Ave|Close|Drive|Crescent|Court|Terrace|Gardens|Grove|Way|Place|Square|Hill|Walk|Mews|Row|Park|Green|Rise|View|Parade|Gate|Quay|Wharf|Yard|Bank|Brow|Croft|End|Fold|Mount|Vale|Circus|Villas|Cottages|Buildings|Heights|Meadows?|Orchard|Ridge|Lodge|Broadway'
 _HOUSES  = 'House|Cottage|Lodge|Farm|Barn|Villa|Bungalow|Mill|Court|Tower|Point'
 _NUM     = r'\d{1,4}[A-Za-z]?(?:[-–/]\d{1,4}[A-Za-z]?)?,?[ ]'
-_ROAD    = rf"(?!Downing\b)(?:(?:[A-Z][\w'’.-]*[ ]){{1,4}}(?:{_STREETS})\b|[A-Z]\w+way\b)"
+_ROAD    = rf"(?!Downing\b)(?:(?:[A-Z][\w'’.-]*[ ]){{1,4}}(?:{_STREETS})\b|[A-Z]\w+way\b|The [A-Z]\w+s\b)"
 _HALL    = rf"(?:[A-Z][\w'’-]*[ ]){{1,3}}(?:{_HOUSES})"
 _HOUSE   = re.compile(rf"{_NUM}(?:(?:{_HALL},?[ ])?(?:{_NUM})?{_ROAD}|{_HALL}(?=[,\n]))")
 _NAMED   = re.compile(rf'(?:{_HOUSES}),[ ]{_ROAD}')
 _SMALL   = re.compile(rf"(?i)\d{{1,4}}[a-z]?,?\s(?:[a-z'’.-]+\s){{1,3}}(?:{_STREETS})\b")
 _FLAT    = re.compile(r'(?i)(?<!\w)(?:flat|apartment|apt|unit|room|suite|floor)\.?\s(?:[A-Z\d]{1,3},?\s)?$')
 _TITLED  = re.compile(r"(?<!\w)(?:The )?(?:[A-Z][\w'’-]* ){1,3}$")
-_LIVES   = re.compile(r"(?i)\b(?:live[sd]?|living|reside[sd]?|address|home|moved|stay|staying|based|house)(?:\s(?:is|at|to|of|in)){0,2}:?\s(?:flat \w+,?\s)?$")
+_LIVES   = re.compile(r"(?i)\b(?:live[sd]?|living|reside[sd]?|address|home|moved|stay|staying|based|house|[mh]e|it|us|post|write)(?:\s(?:is|at|to|of|in)){0,2}:?\s(?:flat \w+,?\s)?$")
 
 def houses(
     text:str # Any text
@@ -126,14 +126,14 @@ def nhs_numbers(
 _MONTH = r'(?:Jan|Feb|Mar|Apr|May|June?|July?|Aug|Sep|Oct|Nov|Dec)[a-z]*'
 _DATE  = re.compile(rf'(?i)\d{{1,2}}(?:st|nd|rd|th)?(?:\s?[./-]\s?\d{{1,2}}\s?[./-]\s?|[ -](?:of )?(?:day of )?{_MONTH}[ ,-]{{1,2}})\d{{2,4}}\b|(?:19|20)\d\d[-/.]\d\d[-/.]\d\d\b|\d{{1,2}}(?:st|nd|rd|th)?,? (?:19|20)\d\d\b')
 _FIRST = re.compile(rf'(?i)\b{_MONTH} $')
-_BORN  = re.compile(rf"(?i)\b(?:date of birth|birth ?date|d\.?o\.?b\b\.?|born|birthday)[\s:,(=-]*(?:(?:is|was|on|in|the)[\s:]*){{0,3}}(?:{_MONTH} )?$")
+_BORN  = re.compile(rf"(?i)\b(?:date of birth|birth ?date|d\.?o\.?b\b\.?|born|birthday)(?: (?:in|at) [^.;\n\d]{{2,50}})?[\s:,(=-]*(?:(?:is|was|on|in|the)[\s:]*){{0,3}}(?:{_MONTH} )?$")
 
 def births(
     text:str # Any text
 ): # Yields start and end
     "Dates of birth"
     for m in _DATE.finditer(text):
-        if not before(text, m.start(), _BORN): continue
+        if not before(text, m.start(), _BORN, 80): continue
         a = before(text, m.start(), _FIRST, 12)
         if a or re.search(r'[a-z./-]', m[0].strip('.,')): yield (a or m).start(),m.end()
 
@@ -141,6 +141,7 @@ def births(
 _MARK_NEW = re.compile(r'\d\d ?[A-HJ-PR-Z]{3}\b')
 _MARK_OLD = re.compile(r'\d{1,4} ?[A-Z]{1,3}\b')
 _CAR      = re.compile(r'(?i)\b(?:vehicles?|cars?|van|lorry|motor\w*|reg(?:istration)?s?|number plate|plate|park\w*|keeper|vr[mn]|pcn|driv\w+|mot|index|taxi|bus|hgv)\b[^\n]{0,40}$')
+_CAR_NEXT = re.compile(r'(?i)[^\n]{0,40}\b(?:vehicles?|cars?|van|lorry|park(?:ed|ing)|taxi|clean air|ulez|ford|vauxhall|nissan|toyota|volkswagen|bmw|audi|fiat|renault|peugeot)\b')
 
 def marks(
     text:str # Any text
@@ -150,13 +151,13 @@ def marks(
         if a := before(text, m.start(), re.compile(r'(?<!\w)(?!EU|UN|UK|US|ISO)[A-HJ-PR-Y]{2}$'), 4): yield a.start(),m.end()
     for m in re.finditer(r'\d{1,4}(?: ?[A-Z]{3})?\b', text):
         a = before(text, m.start(), re.compile(r'(?<!\w)[A-HJ-NPR-Y] ?$' if m[0][-1].isalpha() else r'(?<!\w)[A-Z]{1,2}[IZ][A-Z]? ?$'), 5)
-        if a and before(text, a.start(), _CAR, 60): yield a.start(),m.end()
+        if a and (before(text, a.start(), _CAR, 60) or _CAR_NEXT.match(text, m.end())): yield a.start(),m.end()
 
 # %% ../nbs/10b_identifiers.ipynb #cdd23cd1
 _SORT = re.compile(r'\d\d(?<![\w.,£/-]..)(?:[- ]?\d\d){2}(?![\d]|[-/.]\d)')
-_SORT_CUE = re.compile(r'(?i)\bsort[ -]?code[\s:(=#]*(?:is |no\.? ?)?$|\bbank(?: details)?: $')
+_SORT_CUE = re.compile(r'(?i)\bsort(?:[ -]?code)?[\s:(=#]*(?:is |no\.? ?)?$|\bbank(?: details)?: $')
 _ACCT = re.compile(r'\d(?<![\w.,£/-].)(?:[ -]?\d){5,9}(?![\w]|[-/.,]\d)')
-_ACCT_CUE = re.compile(r'(?i)\b(?:(?:bank )?account|acct?|a/c)(?:[ -]?(?:no|number|num|nr))?\.?[\s:(=#]*(?:is |was )?$')
+_ACCT_CUE = re.compile(r'(?i)\b(?:(?:bank )?account|acct?|a/c)(?:[^.\n\d]{0,30},)?(?:[ -]?(?:no|number|num|nr))?\.?[\s:(=#]*(?:is |was )?$')
 _THEN = re.compile(r'[\s,/]{1,3}(?:(?:and|account|acc|a/c|number|no\.?)[\s:]*){0,3}(\d{8})\b')
 
 def accounts(
@@ -187,10 +188,10 @@ def cards(
 # %% ../nbs/10b_identifiers.ipynb #cbde901c
 _CODE  = re.compile(r'\d[\w/.:-]*')
 _HEAD  = re.compile(r'(?<!\w)[\w/.:-]*$')
-_NOUN  = r"(?:ref(?:erence)?s?|case|crime|complaint|claim|incident|ticket|application|appeal|passport|prisoner|licen[cs]e|payroll|collar|UTR|log|CAD|URN|membership|customer|client|enquiry|file|tenancy|policy)"
-_QUOTE = re.compile(rf"(?i)\b(?:{_NOUN}(?:[ -](?:ref(?:erence)?|no|number|num|id|code)){{0,2}}|quot(?:e|ing))\.?(?:\s?\([^()\n]{{0,20}}\))?[\s:#=-]*(?:(?:is|was|are|the)\s+)*(?:[A-Z]{{2,4}} )?$")
-_ALSO  = re.compile(r"(?:['’]s(?: is)?|and|or|also) $")
-_KNOWN = re.compile(r'(?:FOI|EIR|RFI|SAR|DPA|CAS|CRM|ICO|IC|FS|FER|IR|FOIA)[ /:-]?\d[\w/.-]{3,}|[A-Z]{2,5}[/-](?:[A-Z]{1,4}[/-])?\d{2,4}[/-]\d{3,}(?:[/-]\d+)?|[A-Z]{2,5}/(?:[A-Z]{1,4}/)?\d{5,}/\d\d|[A-Z]\d{7,8}|(?:19|20)\d\d/\d{5,}|\d\d/\d{5,6}/\d\d')
+_NOUN  = r"(?:ref(?:erence)?s?|case|crime|prison|shoulder|complaint|claim|incident|ticket|application|appeal|passport|prisoner|licen[cs]e|payroll|collar|UTR|log|CAD|URN|membership|customer|client|enquiry|file|tenancy|policy)"
+_QUOTE = re.compile(rf"(?i)\b(?:{_NOUN}(?:,? ?(?:ref(?:erence)?|no|number|num|id|code)\b){{0,2}}|(?:hospital|patient|pupil|staff|employee|badge|warrant|order|invoice)[ -](?:ref(?:erence)?|no|number|num|id)|quot(?:e|ing))\.?(?:\s?\([^()\n]{{0,20}}\))?[\s:#=-]*(?:(?:is|was|are|the)\s+)*(?:[A-Z]{{2,4}} )?$")
+_ALSO  = re.compile(r"(?:['’]s(?: is)?|and|or|also|(?:mine|his|hers|theirs) (?:is|was)) $")
+_KNOWN = re.compile(r'(?:FOI|EIR|RFI|SAR|DPA|CAS|CRM|ICO|IC|FS|FER|IR|FOIA)[ /:-]?\d[\w/.-]{3,}|[A-Z]{2,5}[/-](?:[A-Z]{1,4}[/-])?\d{2,4}[/-]\d{3,}(?:[/-]\d+)?|[A-Z]{2,5}/(?:[A-Z]{1,4}/)?\d{5,}/\d\d|[A-Z]\d{7,8}|[A-Z]{2,3}/\d{6,}|(?:19|20)\d\d/\d{5,}|\d\d/\d{5,6}/\d\d')
 
 def references(
     text:str # Any text
