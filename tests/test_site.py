@@ -258,9 +258,20 @@ pre {font: 13.5px/1.4 "DejaVu Sans Mono", monospace; padding: .5rem; margin: .5r
 table {border-collapse: collapse; font-size: .875em} td, th {padding: .3rem .5rem; border-bottom: 1px solid #ddd; text-align: left} h1 {margin-top: 1rem} blockquote {border-left: 3px solid #ccc; margin: 0; padding-left: 1rem} %s
 </style></head><body><main>%s</main></body></html>"""
 
+def as_quarto(nb):
+    "What Quarto makes of cell options: code that is not echoed gives way to its result, and options are not shown"
+    for i,c in enumerate(nb.cells):
+        md = ''.join(o.get('data', {}).get('text/markdown', '') for o in c.get('outputs', []))
+        if c.cell_type=='code' and re.search(r'(?m)^#\| ?echo: false', c.source) and md: nb.cells[i] = nbformat.v4.new_markdown_cell(re.sub(r'(?m)^(\[source\]\(.*?\))\{.*?\}', r'\1', md))
+        elif c.cell_type=='code': c.source = re.sub(r'(?m)^#\|.*\n?', '', c.source)
+    fm = next((yaml.safe_load(c.source.strip().strip('-')) for c in nb.cells if c.cell_type=='raw'), {})
+    nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {fm.get('title', '')}\n\n{fm.get('description', '')}"))
+    return nb
+
 def as_html(name, nb):
     "A notebook as one page; cells and outputs carry the classes that Quarto gives them"
     from nbconvert import HTMLExporter
+    nb = as_quarto(nb)
     body,_ = HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True, exclude_raw=True).from_notebook_node(nb)
     body = body.replace('class="output_area"', 'class="output_area cell-output cell-output-display"')
     return FRAME % (name, (root/'nbs/site.scss').read_text(encoding='utf-8'), body)
