@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['T95', 'SMALL', 'CANDIDATES', 'small_plan', 'run_trial', 'done', 'sweep', 'frame', 'interval', 'effects', 'trials_of',
-           'dial']
+           'against_plan', 'dial']
 
 # %% ../nbs/08c_dial.ipynb #7227b6d1
 import math, time
@@ -34,9 +34,9 @@ def run_trial(
     label:str='',            # What is tried
     seed:int=0,              # Of weights and order
     eval_tokens:int=100_000, # Held-out tokens of the score
-    dtype:str='bfloat16',    # Of matrix products
+    dtype:str='auto',        # Of matrix products
     **options                # As in `small_plan`
-) -> dict:                   # bpb, steps, batch, tokens, params, flops, cpu_secs
+) -> dict:                   # bpb, steps, batch, tokens, params, flops, cpu_secs, dtype
     "Train one small model, and score it on held-out text"
     p = small_plan(tok.n_vocab, **options)
     seq = p.model.seq
@@ -46,7 +46,8 @@ def run_trial(
     t.fit()
     secs = time.process_time()-start
     score = held_out(shards, {k: o['share'] for k,o in d.plan.items()}, tok, seq, 16, eval_tokens)(t.model)
-    return dict(bpb=float(score['val_bpb']), steps=p.steps, batch=p.batch, tokens=p.tokens, params=p.model.n_params, flops=p.flops, cpu_secs=round(secs, 1))
+    return dict(bpb=float(score['val_bpb']), steps=p.steps, batch=p.batch, tokens=p.tokens, params=p.model.n_params, flops=p.flops, cpu_secs=round(secs, 1),
+                dtype=str(t.model.compute_dtype)[6:])
 
 # %% ../nbs/08c_dial.ipynb #1651ab21
 def done(
@@ -119,8 +120,18 @@ def trials_of(
     "The trials that answer a question, all of one seed before the next"
     if what=='next': return [dict(label=k, seed=s, **{**SMALL, **v}) for s in range(seeds) for k,v in CANDIDATES.items()]
     if what!='rates': raise TrionyxError(f"expected a question of rates, next, found {what!r}.")
-    rates = [r*shrink**.5 for r in (1, .5, 2)] + [1.]
-    return [dict(label='rates', seed=s, depth=n, seq=256, shrink=shrink, rate=r) for s in range(seeds) for n in (2, 3, 4) for r in rates]
+    rates = [r*shrink**.5 for r in (1, .5, 2)]
+    return [dict(label='rates', seed=s, depth=n, seq=256, shrink=shrink, rate=r) for s in range(seeds) for n in (2, 3, 4) for r in (rates if s else [*rates, 1.])]
+
+# %% ../nbs/08c_dial.ipynb #dd59d968
+def against_plan(
+    df # From `frame`, of the trials of rates, with two seeds or more
+): # DataFrame, a row for each depth and multiple of the planned rates, as `effects` has them
+    "What half and twice the planned rates do at each depth"
+    import pandas as pd
+    times = df.rate/df.shrink**.5
+    df = df.assign(label=times.map('{:g}'.format))[times>=.5]
+    return pd.concat({n: effects(g, '1') for n,g in df.groupby('depth')}, names=['depth', 'times the plan']).drop(columns='cost').sort_index()
 
 # %% ../nbs/08c_dial.ipynb #2e0c04db
 def dial(
@@ -139,7 +150,7 @@ def dial(
     log0(f'{len(trials)} trials, {len(todo)} to run: {sum(_flops(o, tok) for o in todo):.3g} FLOPs; results in {out}')
     if dry_run: return [log0(o) for o in todo]
     df = frame(sweep(trials, out, lambda **o: run_trial(shards, tok, **o)))
-    if what=='rates': log0(df.pivot_table('bpb', 'depth', 'rate').round(4))
+    if what=='rates': log0((against_plan(df) if seeds>1 else df.pivot_table('bpb', 'depth', 'rate')).round(4))
     else: log0((effects(df) if seeds>1 else df[['label', 'bpb']]).round(4))
 
 def _flops(trial, tok): return small_plan(tok.n_vocab, **split(trial, run_trial)[1]).flops
