@@ -224,7 +224,7 @@ def _first_pass(text, runs):
     yield from turned(text)
     yield from (m.span(1) for m in _CLAN.finditer(text) if word_class(m[1]) in 'FLUV')
     for at,words,codes,has in runs:
-        yield from eastern(text, words)
+        if len(words)>1: yield from eastern(text, words)
         k = len(re.match('W*', codes)[0])
         if k==len(codes): continue
         cued = codes[k] in _NAMED and (announced(text, words[k][0]) or codes[k] in 'Ff' and 1<len(codes)<5 and bool(_ALONE.match(text, words[-1][1]) and text[at-1:at] in ('', '\n')))
@@ -248,16 +248,17 @@ def _second_pass(runs, known, whole):
         for i,(a,b) in enumerate(words):
             k = whole[a:b].casefold()
             near = codes[max(0, i-1):i],codes[i+1:]
-            if _paired(whole, words, i) or k=='may' and (before(whole, a, _MONTH, 8) or re.match(' [0-9]', whole[b:b+2])): continue
+            if k=='may' and (before(whole, a, _MONTH, 8) or re.match(' [0-9]', whole[b:b+2])): continue
             if near[0] and near[0] in 'QA' or _BODY.match(near[1]) or has[i] and near[1] or before(whole, a, _THE, 5): continue
-            if k in known and codes[i] not in 'WRn' and (codes[i] in 'FLUV' or not before(whole, a, _OPEN, 8)) or codes[i]=='F' and near[1][:1]!='K' and (k in alone and not has[i] or len(codes)==1 and not whole[a:b].isupper()): yield a,b
+            hit = k in known and codes[i] not in 'WRn' and (codes[i] in 'FLUV' or not before(whole, a, _OPEN, 8)) or codes[i]=='F' and near[1][:1]!='K' and (k in alone and not has[i] or len(codes)==1 and not whole[a:b].isupper())
+            if hit and not _paired(whole, words, i): yield a,b
 
 # %% ../nbs/10c_anonymise.ipynb #958addc0
 def names(
     text:str # Any text
 ) -> list[tuple]: # (start, end), in order, disjoint
     "Names of people"
-    runs = list(_sure(capital_runs(text), text))
+    runs = [o for o in _sure(capital_runs(text), text) if o[2].strip('W')]
     spans = [o for o in _merged(_first_pass(text, runs)) if not is_body(text, *o)]
     known = {o.casefold() for a,b in spans for o in re.split(r'[\s.]+', text[a:b]) if len(o)>2 and (word_class(o) in 'FLUV' or ' ' in text[a:b] and word_class(o) in 'fl')}
     return [o for o in _merged(chain(spans, _second_pass(runs, known, text))) if not is_body(text, *o)]
