@@ -283,7 +283,7 @@ def wilson(
 ) -> list[float]: # Low and high end
     "Wilson's interval of a share"
     mid,half = a + z*z/(2*n),z*math.sqrt(a*(1-a)/n + z*z/(4*n*n))
-    return [(mid-half)/(1+z*z/n), (mid+half)/(1+z*z/n)]
+    return [max(0., (mid-half)/(1+z*z/n)), min(1., (mid+half)/(1+z*z/n))]
 
 # %% ../nbs/11b_icl.ipynb #1ba95311
 def run_task(
