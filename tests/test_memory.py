@@ -4,6 +4,7 @@ import os, sys, tempfile
 from pathlib import Path
 import pytest, torch, torch.distributed as dist, torch.multiprocessing as mp
 from torch.profiler import ProfilerActivity, profile, record_function
+from trionyx.compute import set_compute
 from trionyx.core import World
 from trionyx.fsdp import local, optimizer_of, place
 from trionyx.model import GPT, GPTConfig
@@ -22,10 +23,10 @@ def phases(prof, start):
             if a<=e.start_ns()<=b: res[k] = max(res.get(k, 0), now)
     return res
 
-def measure(cfg, rows, world, shard):
+def measure(cfg, rows, world, shard, **how):
     "Bytes of one rank: what lies there between steps, and the most in each phase of a step of two micro-batches"
     m = place(GPT(cfg).init_weights(0), world, shard, torch.bfloat16)
-    m.compute_dtype = torch.bfloat16
+    set_compute(m, **how).compute_dtype = torch.bfloat16
     opt = optimizer_of(m, world=world, dtype=torch.bfloat16)
     x = torch.randint(cfg.vocab, (rows, cfg.seq))
     def one(last):
@@ -46,7 +47,7 @@ def measure(cfg, rows, world, shard):
 def worker(rank, world, folder, jobs):
     torch.set_num_threads(1)
     if world>1: dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=world)
-    torch.save([measure(config(**cfg), rows, World(rank, world), shard) for cfg,rows,shard in jobs], f'{folder}/{rank}.pt')
+    torch.save([measure(config(**cfg), rows, World(rank, world), shard, **dict(*how)) for cfg,rows,shard,*how in jobs], f'{folder}/{rank}.pt')
     if world>1: dist.destroy_process_group()
 
 def measured(world, jobs):
@@ -60,15 +61,18 @@ CASES = {2: [(dict(depth=8, vocab=2048), 4, 'zero'), (dict(depth=8, vocab=2048),
          4: [(dict(depth=8, vocab=2048), 1, 'zero'), (dict(depth=8, vocab=2048), 1, 'fsdp')],
          1: [(dict(depth=8, vocab=2048), 4, 'zero'), (dict(depth=4, vocab=8192), 8, 'zero'), (dict(depth=12, vocab=512), 1, 'zero')]}
 
+AGAIN = dict(depth=6, vocab=128, aspect=16) # Small weights beside many tokens, as a large micro-batch has them
+WORKED = [(AGAIN, 4, 'zero', how) for how in (dict(), dict(again=3), dict(again=6), dict(fp8=True), dict(fp8=True, again=6))]
+
 def table(world, jobs):
     "Most bytes: measured, and the plan's"
-    for (cfg,rows,shard),got in zip(jobs, measured(world, jobs)):
-        c = config(**cfg)
-        plan,peak = memory_of(c, rows, world, shard, cpu=True),max(got.values())
-        yield dict(ranks=world, shard=shard, rows=rows, **cfg, parameters=c.n_params, measured=round(peak/1e6, 1), plan=round(plan.peak/1e6, 1), ratio=round(plan.peak/peak, 3), moment=max(got, key=got.get))
+    for (cfg,rows,shard,*how),got in zip(jobs, measured(world, jobs)):
+        c,how = config(**cfg),dict(*how)
+        plan,peak = memory_of(c, rows, world, shard, cpu=True, **how),max(got.values())
+        yield dict(ranks=world, shard=shard, rows=rows, **cfg, **how, parameters=c.n_params, measured=round(peak/1e6, 1), plan=round(plan.peak/1e6, 1), ratio=round(plan.peak/peak, 3), moment=max(got, key=got.get))
 
 if __name__=='__main__':
-    for w,jobs in CASES.items():
+    for w,jobs in [*CASES.items(), (1, WORKED), (2, [(AGAIN, 4, 'fsdp', dict(again=6))])]:
         for o in table(w, jobs): print(o, flush=True)
     sys.exit()
 
@@ -84,3 +88,15 @@ def test_all_cases(world):
     for o in table(world, CASES[world]):
         print(o)
         assert .9<o["ratio"]<1.1, o
+
+def test_layers_worked_out_again_and_float8():
+    "Within 10% of the plan, and less the more layers are worked out again"
+    got = list(table(1, WORKED))
+    for o in got: print(o)
+    assert all(.9<o["ratio"]<1.1 for o in got)
+    assert got[0]['measured'] > 1.3*got[1]['measured'] > 1.3*1.2*got[2]['measured']
+
+def test_sharded_layers_worked_out_again():
+    "With weights divided among ranks, too, a layer is worked out again and memory is less"
+    (kept,_),(again,_) = [(o['measured'], o['ratio']) for o in table(2, [(AGAIN, 4, 'fsdp', how) for how in (dict(), dict(again=6))])]
+    assert again<.8*kept

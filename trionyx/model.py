@@ -11,9 +11,11 @@ import math
 from dataclasses import dataclass
 import torch, torch.nn.functional as F
 from torch import nn, Tensor
+from torch.utils.checkpoint import checkpoint
 from fastcore.basics import patch
 from .core import TrionyxError
 from .attention import WAYS, attend_past, norm, pick_way, rotary, turn
+from .float8 import linear8, mlp8
 
 # %% ../nbs/05_model.ipynb #d836fe4f
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class GPTConfig:
     softcap:float = 15.    # Logits stay within this
     base:float = 10_000.   # Larger: slower rotation of the last channels
     doc_mask:bool = False  # Is attention to be kept within documents?
-    attn:str = 'auto'      # One of `WAYS`, or the fastest of them on the machine
+    attn:str = 'auto'      # As `pick_way` has it
     extras:str = ''        # Later improvements, joined by commas, of `EXTRAS`
     def __post_init__(self): _check(self)
 
@@ -42,7 +44,7 @@ def _check(c):
     if small: raise TrionyxError(f"expected 1 or more, found {', '.join(small)}. Raise it.")
     if c.head_dim%2: raise TrionyxError(f'expected an even head_dim, found {c.head_dim}: channels turn in pairs. Set head_dim={c.head_dim+1}.')
     if not c.window or set(c.window)-set('SL'): raise TrionyxError(f"expected a window of S and L, such as 'SSSL', found {c.window!r}.")
-    if c.attn not in (*WAYS, 'auto'): raise TrionyxError(f"expected attn to be one of auto, {', '.join(WAYS)}, found {c.attn!r}.")
+    if set(c.attn.split('/'))-{*WAYS, 'auto'}: raise TrionyxError(f"expected attn to be one of auto, {', '.join(WAYS)}, found {c.attn!r}.")
     if odd := [o for o in c.extras.split(',') if o and o not in EXTRAS]: raise TrionyxError(f"expected extras of {', '.join(EXTRAS)}, found {odd[0]!r}.")
     if c.kv_heads and (c.kv_heads<0 or c.n_heads%c.kv_heads):
         raise TrionyxError(f'expected kv_heads to divide the {c.n_heads} heads, found {c.kv_heads}. Set kv_heads=0 for one each.')
@@ -179,15 +181,22 @@ class Block(nn.Module):
     ):
         super().__init__()
         d,kv = cfg.dim,cfg.kv_dim
-        self.i,self.D,self.window = i,cfg.head_dim,cfg.windows[i]
+        self.i,self.D,self.window,self.fp8,self.again = i,cfg.head_dim,cfg.windows[i],False,False
         self.q,self.k,self.v,self.o = _weight(d, d),_weight(kv, d),_weight(kv, d),_weight(d, d)
         self.up,self.down = _weight(4*d, d),_weight(d, 4*d)
         self.gate = _weight(kv//cfg.head_dim, min(N_GATE, d)) if i in cfg.value_layers else None
     def forward(self, x, x0, r, s, ve, *args): # (B, T, dim) twice; two scalars; values or None; as in `attention`
         "Next state of the stream, (B, T, dim)"
+        if not (self.again and x.requires_grad): return self.layer(x, x0, r, s, ve, *args)
+        return checkpoint(self.layer, x, x0, r, s, ve, *args, use_reentrant=False, preserve_rng_state=False)
+    def layer(self, x, x0, r, s, ve, *args): # As in `forward`
+        "What `forward` gives"
         x = r*x + s*x0
-        x = x + linear(self.attention(norm(x), ve, *args), self.o)
-        return x + mlp(norm(x), self.up, self.down)
+        x = x + self.linear(self.attention(norm(x), ve, *args), self.o)[0]
+        return x + (mlp8 if self.fp8 and x.requires_grad else mlp)(norm(x), self.up, self.down)
+    def linear(self, x, *Ws): # (..., in); (out, in) each
+        "Products with some weights"
+        return linear8(x, *Ws) if self.fp8 and x.requires_grad else tuple(linear(x, W) for W in Ws)
 
 # %% ../nbs/05_model.ipynb #16593bcd
 @patch
@@ -204,17 +213,17 @@ def attention(self:Block,
     ve:Tensor,  # (B, T, kv_dim) embedded values, or None
     cos:Tensor, # (B or 1, 1, T, D) from `rotary`
     sin:Tensor, # The same shape
-    way:str,    # One of `WAYS`
-    masks:dict, # Window to what this way prepared for it; empty where there are earlier tokens
+    masks:dict, # Window to one of `WAYS` and what it prepared; empty where there are earlier tokens
     cache=None  # See `trionyx.generate.KVCache`
 ) -> Tensor:    # (B, T, dim)
     "Mixed values of all heads, side by side"
     B,T,_ = x.shape
-    q,k,v = [linear(x, o).view(B, T, -1, self.D) for o in (self.q, self.k, self.v)]
+    q,k,v = [o.view(B, T, -1, self.D) for o in self.linear(x, self.q, self.k, self.v)]
     if ve is not None: v = v + self.gates(x)[...,None]*ve.view_as(v)
     q,k,v,mask = turn(q.transpose(1, 2), cos, sin),turn(k.transpose(1, 2), cos, sin),v.transpose(1, 2),None
     if cache is not None: k,v,mask = cache.update(self.i, k, v, self.window)
-    y = WAYS[way][1](q, k, v, self.window, masks[self.window]) if masks else attend_past(q, k, v, mask)
+    way,mask = masks[self.window] if masks else (None, mask)
+    y = WAYS[way][1](q, k, v, self.window, mask) if masks else attend_past(q, k, v, mask)
     return y.transpose(1, 2).reshape(B, T, -1)
 
 # %% ../nbs/05_model.ipynb #bd0eba3a
@@ -285,11 +294,10 @@ def init_weights(self:GPT,
 # %% ../nbs/05_model.ipynb #0de3a811
 @patch
 def _masks(self:GPT, T, docs, dev, cached, past):
-    "The way to attend, and what it prepares for each window"
-    ws = set(self.cfg.windows)
-    way = pick_way(self.cfg.attn, dev, docs is not None or min(ws)<T)
-    if cached and way=='flex': way = 'sdpa' # flex is compiled for each length anew
-    return way,{} if past else {w: WAYS[way][0](w, T, docs, dev) for w in ws}
+    "For each window the way to attend, and what it prepares"
+    ways = {w: pick_way(self.cfg.attn, dev, docs is not None or w<T) for w in set(self.cfg.windows)}
+    if cached: ways = {w: 'sdpa' if o=='flex' else o for w,o in ways.items()} # flex is compiled for each length anew
+    return {} if past else {w: (o, WAYS[o][0](w, T, docs, dev)) for w,o in ways.items()}
 
 # %% ../nbs/05_model.ipynb #4ba12ec8
 @patch
@@ -320,13 +328,13 @@ def hidden(self:GPT,
     pos = cache.pos[:,None] + torch.arange(T, device=dev) if past else slice(T)
     cos,sin = [o[pos].to(dt).view(-1, 1, T, cfg.head_dim) for o in (self.cos, self.sin)]
     docs = None if bos is None else (idx==bos).cumsum(1)
-    way,masks = self._masks(T, docs, dev, cache is not None, past)
+    masks = self._masks(T, docs, dev, cache is not None, past)
     x = x0 = self.embedded(idx, cache, bos)
     for i,b in enumerate(self.blocks):
         if i==cfg.depth//2: mid = x
         ve = F.embedding(idx, self.values[str(i)]).to(dt) if b.gate is not None else None
         run = b if cache is None else b.forward
-        x = run(x, x0, self.resid[i], self.x0[i], ve, cos, sin, way, masks, cache)
+        x = run(x, x0, self.resid[i], self.x0[i], ve, cos, sin, masks, cache)
     if cache is not None: cache.advance(T)
     return norm(x if self.backout is None else x - self.backout[0]*mid)
 

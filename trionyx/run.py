@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BESIDE', 'check_decided', 'open_run', 'circumstances', 'row_range', 'check_options', 'run_options', 'left_out',
-           'first_reader', 'newest_until', 'roll_back', 'callbacks', 'go_on', 'train_run', 'Run', 'load_run',
-           'held_out', 'read_repeat', 'mix_for', 'to_device', 'announce', 'begin_run', 'in_turn', 'find_data',
-           'decisions', 'begin_training', 'pretrain']
+           'first_reader', 'newest_until', 'roll_back', 'callbacks', 'go_on', 'note_attention', 'train_run', 'Run',
+           'load_run', 'held_out', 'read_repeat', 'mix_for', 'to_device', 'announce', 'begin_run', 'in_turn',
+           'find_data', 'decisions', 'plan_for', 'begin_training', 'pretrain']
 
 # %% ../nbs/08b_run.ipynb #a7ff502e
 import json, math, os, re, shlex, shutil, sys, time
@@ -23,9 +23,10 @@ from .ledger import write_attribution
 from .metrics import Tracker, check_tracker, mfu_line, peak_of
 from .mix import Mix, Source, find_mix
 from .model import GPT, GPTConfig
+from .compute import COMPILE, arrange_attention, compile_blocks, gpu_gb, set_compute
 from .fsdp import check_shard, is_sharded, optimizer_of, place
 from .plan import Machine
-from .recipes import plan_of, recipe_options, split, takes
+from .recipes import layers_again, plan_of, recipe_options, split, takes
 from .shards import Shards
 from .tokenizer import Tokenizer
 from .train import Evaluate, Logs, Progress, Trainer, Without, bits_per_byte, stop_on_signal
@@ -62,10 +63,11 @@ def open_run(
 # %% ../nbs/08b_run.ipynb #a1d43359
 def circumstances(
     world:World,      # Who computes
-    dtype:torch.dtype # Of matrix products
+    dtype:torch.dtype,# Of matrix products
+    **more            # Further notes
 ) -> dict:
     "What is noted at each start of a run: command, time, machine, versions"
-    return dict(command=shlex.join(sys.argv), time=time.strftime('%Y-%m-%d %H:%M:%S'), world=world.world, device=str(world.device), hardware=hardware(world.device), dtype=str(dtype), **versions())
+    return dict(command=shlex.join(sys.argv), time=time.strftime('%Y-%m-%d %H:%M:%S'), world=world.world, device=str(world.device), hardware=hardware(world.device), dtype=str(dtype), **more, **versions())
 
 # %% ../nbs/08b_run.ipynb #78e0c928
 def row_range(
@@ -81,7 +83,9 @@ def check_options(
     o # As from `run_options`
 ):
     "Raise `TrionyxError` for options that make no sense"
-    if o.compile not in ('auto', 'yes', 'no'): raise TrionyxError(f"expected --compile auto, yes or no, found {o.compile!r}. Leave it out to let the device decide.")
+    if o.compile not in COMPILE: raise TrionyxError(f"expected --compile {', '.join(COMPILE)}, found {o.compile!r}. Leave it out to let the device decide.")
+    if o.attn!='fastest': GPTConfig(attn=o.attn)
+    layers_again(o.recompute, 10**6)
     if o.keep_last<1 or o.save_secs<0: raise TrionyxError(f'expected --keep-last of 1 or more and --save-secs of 0 or more, found {o.keep_last} and {o.save_secs}. Raise them.')
     if o.on_nonfinite not in ('stop', 'skip'): raise TrionyxError(f"expected --on-nonfinite stop or skip, found {o.on_nonfinite!r}. Leave it out to stop.")
     if o.rollback: row_range(o.rollback)
@@ -90,12 +94,15 @@ def check_options(
 
 # %% ../nbs/08b_run.ipynb #f379713c
 def run_options(
-    micro:int=None,        # Sequences per rank and forward pass; the most that fit if left out
+    micro:int=None,        # Sequences per rank and forward pass; what is fastest in the memory there is if left out
     eval_every:int=250,    # Steps between evaluations; 0: at both ends
     save_secs:float=600,   # Seconds between checkpoints
     keep_last:int=2,       # Newest checkpoints to keep while training
     keep_every:int=0,      # Keep for good those of each multiple of so many steps, too; 0: none
-    compile:str='auto',    # Compile the layers: yes, no, or auto: on GPUs
+    compile:str='auto',    # Compile the layers: yes, no, auto (on GPUs), or graphs: with CUDA graphs
+    attn:str='auto',       # How to attend: fastest (by a short measurement), auto (on GPUs the same), or a name, as in flex/sdpa
+    fp8:bool=False,        # Products of the layers in float8? Needs an H100 or later to be faster
+    recompute:str='auto',  # Layers worked out again in the backward pass, to save memory: auto, none, all, or how many
     hang_secs:float=540,   # Seconds without a sign of life after which a hung rank is named and the run ends
     on_nonfinite:str='stop', # Before an update that is not finite: stop, or skip it
     patience:int=10,       # Skipped steps in a row after which to give up
@@ -190,6 +197,19 @@ def go_on(
 # %% ../nbs/08b_run.ipynb #dc0371a3
 BESIDE = [] # Called with a run's folder and its trainer before training; each gives a further callback. Recipes of higher number put theirs here
 
+def note_attention(
+    folder,    # The run's folder, with its `config.json`
+    t:Trainer, # Its model attends as is decided here
+    opts       # As from `run_options`
+):
+    "Decide how to attend, as at an earlier start on such a device or by measurement, and note it"
+    if opts.attn=='auto' and t.world.device.type=='cpu': return
+    p,rows = Path(folder)/'config.json',len(t.data.batch(t.step)[0][0])
+    res = arrange_attention(t.model, t.world, rows, opts.attn, read_json(p, need=['noted'])['noted'])
+    if not t.world.main: return
+    *before,now = (c := read_json(p))['noted']
+    write_json(p, {**c, 'noted': [*before, {**now, **res}]})
+
 def train_run(
     folder,    # The run's folder, with its `config.json`
     t:Trainer, # At step 0, with the first weights
@@ -200,6 +220,7 @@ def train_run(
     t.on_nonfinite,t.patience,t.norms.every,t.peak = opts.on_nonfinite,opts.patience,opts.norms_every,peak_of(t.world.device, opts.peak)
     if was := left_out(folder): t.data = Without(t.data, [o['rows'] for o in was])
     if opts.rollback: roll_back(folder, t, row_range(opts.rollback))
+    note_attention(folder, t, opts)
     go_on(folder, t)
     tracker = Tracker(opts.track, Path(folder).name, read_json(Path(folder)/'config.json')['decided']) if opts.track and t.world.main else None
     t.cbs = [*callbacks(folder, t, evaluate, opts, tracker), *(fn(folder, t) for fn in BESIDE), *t.cbs]
@@ -290,16 +311,15 @@ def mix_for(
 def to_device(
     model,  # A `GPT`
     world,  # Where it goes
-    opts    # As from `run_options`
+    opts,   # As from `run_options`
+    again=0 # Layers that are worked out again
 ):
     "The model on its device, in its compute dtype, compiled where asked for"
     if world.device.type=='cpu': hold_memory()
     dtype = pick_dtype(world.device, opts.dtype)
     model = place(model, world, opts.shard, dtype).train()
     model.compute_dtype = dtype
-    if opts.compile=='yes' or (opts.compile=='auto' and world.device.type=='cuda'):
-        for b in model.blocks: b.compile()
-    return model
+    return compile_blocks(set_compute(model, opts.fp8, again), opts.compile, world.device)
 
 # %% ../nbs/08b_run.ipynb #7b5cbfad
 def announce(
@@ -323,7 +343,7 @@ def begin_run(
 ):
     "Open the run on rank 0, with a copy of its tokenizer"
     if not world.main: return
-    open_run(folder, decided, circumstances(world, pick_dtype(world.device, opts.dtype)), opts.force)
+    open_run(folder, decided, circumstances(world, pick_dtype(world.device, opts.dtype), compile=opts.compile, fp8=opts.fp8, recompute=opts.recompute), opts.force)
     if not (folder/'tokenizer').exists(): tok.save(folder/'tokenizer')
 
 # %% ../nbs/08b_run.ipynb #7c79cf30
@@ -369,6 +389,11 @@ def decisions(
                 rates=asdict(plan.rates), seed=seed, rows=rows)
 
 # %% ../nbs/08b_run.ipynb #3208c194
+def plan_for(o, tok, world, opts, **shape): # Recipe options; tokenizer; this process among all; as from `run_options`; fields of `GPTConfig`
+    "The plan of a recipe for the machine at hand"
+    machine = Machine(gpus=world.world, shard=opts.shard, **gpu_gb(world.device))
+    return plan_of(o, tok.n_vocab, machine, opts.micro, layers_again(opts.recompute, o.depth), opts.fp8, **shape)
+
 def begin_training(
     plan,         # A `Plan`
     data,         # As for `Trainer`
@@ -378,7 +403,7 @@ def begin_training(
     opts          # As from `run_options`
 ) -> Trainer:
     "A trainer at step 0"
-    model = to_device(GPT(plan.model).init_weights(seed), world, opts)
+    model = to_device(GPT(plan.model).init_weights(seed), world, opts, plan.again)
     return Trainer(model, data, optimizer_of(model, plan.rates, world), plan.steps, world, bos=tok.bos if plan.model.doc_mask else None, token_bytes=tok.token_bytes())
 
 # %% ../nbs/08b_run.ipynb #0878d423
@@ -397,7 +422,7 @@ def pretrain(
     (mine,rest),folder,data = split(kwargs, recipe_options),folder_of('runs', name),data or name
     o,opts = recipe_options(**mine),run_options(**rest)
     world,shards,tok = find_data(name, data, tokenizer or data, opts)
-    plan,mix = plan_of(o, tok.n_vocab, Machine(gpus=world.world, shard=opts.shard), opts.micro, doc_mask=doc_mask),mix_for(shards, o.mix, o.repeat)
+    plan,mix = plan_for(o, tok, world, opts, doc_mask=doc_mask),mix_for(shards, o.mix, o.repeat)
     d = in_turn(world, lambda: PretrainData(shards, mix, o.seq, plan.batch//o.seq, plan.micro, world.rank, world.world, seed, packing, plan.steps, shards.home/'orders'))
     decided = decisions(o, plan, data, tok, seed, d.fingerprint())
     if announce(decided, '; '.join([f'{plan.model.n_params:,} parameters', *plan.differs]), world, opts): return

@@ -15,13 +15,14 @@ import numpy as np, torch
 from fastcore.basics import patch
 from .chats import Chats, Rules, find_parts, read_part
 from .checkpoints import checkpoint_path, load_checkpoint
+from .compute import gpu_gb
 from .core import atomic_write, find_folder, folder_of, init_world, sha256, write_json
 from .fsdp import optimizer_of
 from .ledger import Ledger, as_markdown
 from .loader import accum_steps
 from .optim import Rates
 from .plan import Machine, make_plan
-from .recipes import split, takes
+from .recipes import layers_again, split, takes
 from .run import announce, begin_run, in_turn, load_run, run_options, to_device, train_run
 from .train import Callback, Trainer, bits_per_byte
 
@@ -268,9 +269,9 @@ def decisions(
     return dict(recipe='sft', base=[base.folder.name, base.step, weights], data=base.config['data'], tokenizer=base.tok.hash, model=asdict(base.model.cfg), batch=d.tokens_per_step,
                 steps=d.n_steps, rates=asdict(rates), seed=o.seed, warm=o.warm, origins=origins, rows=d.fingerprint())
 
-def begin_sft(o, d, base, rates, world, opts):
+def begin_sft(o, d, base, rates, world, opts, again=0):
     "A `Trainer` at step 0, with the base run's weights, and its optimizer state where asked for"
-    model = to_device(base.model, world, opts)
+    model = to_device(base.model, world, opts, again)
     opt = optimizer_of(model, rates, world)
     if o.warm: load_checkpoint(checkpoint_path(base.folder, base.step), model, opt, verify=False)
     return Trainer(model, d, opt, d.n_steps, world, bos=base.tok.bos, token_bytes=base.tok.token_bytes())
@@ -289,15 +290,16 @@ def sft(
     world,base = init_world(opts.device),load_run(run, device=opts.device, dtype=opts.dtype)
     ps,cfg,B = find_parts(o.mix, o.data, o.foi, o.repeat, o.quality),base.model.cfg,int(o.batch or base.config['batch'])
     train,held,origins = conversations(ps, base.tok, Rules(cfg.seq+1, o.long, o.bad), world)
-    micro = make_plan(cfg.depth, cfg.vocab, cfg.seq, batch=B, steps=o.steps or 1, micro=opts.micro, machine=Machine(gpus=world.world, shard=opts.shard)).micro
-    d = Conversations(train, {p.name: p.repeat for p in ps}, cfg.seq, B//cfg.seq, micro, world.rank, world.world, o.seed, o.steps, base.tok.bos)
+    machine,again = Machine(gpus=world.world, shard=opts.shard, **gpu_gb(world.device)),layers_again(opts.recompute, cfg.depth)
+    p = make_plan(cfg.depth, cfg.vocab, cfg.seq, batch=B, steps=o.steps or 1, micro=opts.micro, machine=machine, again=again, fp8=opts.fp8)
+    d = Conversations(train, {p.name: p.repeat for p in ps}, cfg.seq, B//cfg.seq, p.micro, world.rank, world.world, o.seed, o.steps, base.tok.bos)
     rates = replace(Rates(**base.config['rates']).times(o.rate*(B/base.config['batch'])**.5), decay=0.)
     decided = decisions(o, base, d, rates, origins)
     if announce(decided, said(train, d), world, opts): return
     begin_run(folder, decided, base.tok, world, opts)
-    t = begin_sft(o, d, base, rates, world, opts)
+    t = begin_sft(o, d, base, rates, world, opts, p.again)
     t.cbs = [Attribution(folder, d, origins)]
-    return train_run(folder, t, held_out_chats(held, base.tok, micro), opts)
+    return train_run(folder, t, held_out_chats(held, base.tok, p.micro), opts)
 
 def said(train, d):
     "What is trained on, and how much of the rows is padding"

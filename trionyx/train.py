@@ -104,6 +104,7 @@ def backward(self:Trainer) -> tuple: # () loss in nats and () gradient norm, flo
 def one_pass(self:Trainer, x, y, factor=1.): # (B, T) each; what the summed loss is multiplied with
     "Forward and backward; the summed loss"
     dev = self.world.device
+    torch.compiler.cudagraph_mark_step_begin() # Where layers are compiled with graphs, what the last pass kept is over
     loss = self.model.loss(x.to(dev), y.to(dev), reduction='sum', bos=self.bos)
     (loss*factor).backward()
     return loss.detach()
