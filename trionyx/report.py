@@ -9,11 +9,9 @@ __all__ = ['WANTED', 'PROMPTS', 'by_kind', 'stages_of', 'ranged', 'change', 'fac
            'histories', 'report']
 
 # %% ../nbs/15_report.ipynb #ab1a87ee
-import sys
 from datetime import datetime, timezone
-from pathlib import Path
 from fastcore.script import Param
-from .core import TrionyxError, find_folder, log0, read_json, read_manifest, sha256, track
+from .core import TrionyxError, find_folder, log0, read_manifest, sha256, track
 from .checkpoints import latest_checkpoint
 from .mix import short
 from .model import GPTConfig

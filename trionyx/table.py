@@ -7,15 +7,15 @@ __all__ = ['FORMATS', 'tokenizer_parts', 'some_data', 'loader_part', 'core_items
            'ranks_parts', 'last_number', 'run_for_number', 'ratios', 'around', 'highest', 'speed', 'tokens_per_s']
 
 # %% ../nbs/18a_table.ipynb #62aacccc
-import json, os, re, resource, shlex, socket, subprocess, sys, time
+import json, os, re, shlex, socket, subprocess, sys, time
 from statistics import median
 from tempfile import TemporaryDirectory
-import numpy as np, torch, torch.distributed as dist
+import numpy as np, torch
 from .bundle import Task
 from .core import TrionyxError, atomic_write, hold_memory, init_world, log0, pick_device, pick_dtype, track
 from .foi import foi_docs, requests
 from .generate import for_inference
-from .icl import readings, score_rows, task_rows, tree_batches, trees
+from .icl import readings, score_rows, task_rows, trees
 from .loader import PretrainData
 from .metrics import memory_gb
 from .mix import Mix, Source
