@@ -109,7 +109,7 @@ def by_source(
     df = pd.DataFrame(list(e.val_bpb_by_source), index=e.index)
     return df[df.iloc[-1].sort_values(ascending=False).index].assign(tokens=e.tokens, at=e['at'])
 
-# %% ../nbs/14i_curves.ipynb #067599db
+# %% ../nbs/14i_curves.ipynb #f3484e9a
 def sources_plot(
     hs:list,        # One `History`, or two of a kind
     by:str='tokens' # Or 'time'
@@ -121,6 +121,7 @@ def sources_plot(
     axs = panels(names, '', 'bits per byte', f"{hs[0].kind}: bits per byte of held-out {'answers' if hs[0].chats else 'text'} by source, with the last value" +
                  (f'; {hs[0].name} solid, {hs[1].name} dashed' if len(dfs)>1 else ''))
     x,name = along(axs[0], hs, by)
+    axs[0].locator_params('x', nbins=2)
     for ax,k in zip(axs, names):
         for d,(c,dash) in zip(dfs, LOOKS):
             if k in d: ax.plot(x(d), d[k], dash, color=c, lw=1.2, marker='o', ms=2)

@@ -154,12 +154,12 @@ def _(o:Points): return '<ul>' + ''.join(f'<li>{escape(p)}</li>' for p in o.poin
 @to_md.register
 def _(o:Points): return '\n'.join(f'- {md_escape(p)}' for p in o.points)
 
-# %% ../nbs/14b_page.ipynb #51775599
+# %% ../nbs/14b_page.ipynb #2396369c
 def indented(
     s:str # Of several lines
 ) -> str:
     "As a block of Markdown that shows the text as it is"
-    return '\n'.join('    '+l for l in s.splitlines())
+    return '\n'.join('    '+l for l in s.strip('\n').splitlines())
 
 @dataclass
 class Command:
@@ -172,7 +172,7 @@ def _(o:Command): return f'<div class=command><p>{escape(o.title)}</p><pre tabin
 @to_md.register
 def _(o:Command): return f'{md_escape(o.title)}\n\n{indented(o.text)}'
 
-# %% ../nbs/14b_page.ipynb #69804336
+# %% ../nbs/14b_page.ipynb #c1aea0c0
 @dataclass
 class Answers:
     "A question, and what one or several models said"
@@ -181,7 +181,7 @@ class Answers:
 
 def _said(k, text, note):
     note = f'<footer>{escape(note)}</footer>' if note else ''
-    return f'<blockquote><cite>{escape(k)}</cite><div class=said>{escape(text)}</div>{note}</blockquote>'
+    return f'<blockquote><cite>{escape(k)}</cite><div class=said>{escape(text.strip(chr(10)))}</div>{note}</blockquote>'
 
 @to_html.register
 def _(o:Answers):
