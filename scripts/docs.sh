@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Render the site into _docs and show it: bash scripts/docs.sh [--no-serve] [PORT]
+# Render the site into _docs and show it. Quarto is installed where it is missing, which needs a network once.
+#   bash scripts/docs.sh                     then open http://127.0.0.1:8000/
+#   bash scripts/docs.sh --no-serve          only render, as the workflow does that publishes
+#   bash scripts/docs.sh 8080                on another port
 set -euo pipefail
 cd "$(dirname "$0")/.."
+case "${1:-}" in -h|--help) sed -n '2,5s/^# *//p' "$0"; exit;; esac
 . scripts/env.sh || exit 1
 serve=1 port=8000
 for o in "$@"; do case $o in --no-serve) serve='';; *[!0-9]*|'') echo "expected [--no-serve] [PORT], found '$o'" >&2; exit 2;; *) port=$o;; esac; done

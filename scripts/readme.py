@@ -19,6 +19,7 @@ def readme(path=root/'nbs/index.ipynb'):
     return re.sub(r'(\]\(|\bsrc=")([^)\s"]+)', link, md).strip() + '\n'
 
 if __name__=='__main__':
+    if {'-h', '--help'} & set(sys.argv): sys.exit(print(__doc__))
     txt,out = readme(),root/'README.md'
     if '--check' not in sys.argv: out.write_text(txt, encoding='utf-8')
     elif out.read_text(encoding='utf-8')!=txt: sys.exit('README.md and nbs/index.ipynb differ: run python scripts/readme.py')

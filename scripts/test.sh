@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# All checks, from a fresh clone on: bash scripts/test.sh
-# Only some notebooks:              bash scripts/test.sh 05_model 06_optim
+# All checks, from a fresh clone on; the last line counts what passed and what failed.
+#   bash scripts/test.sh                         every notebook and every test
+#   bash scripts/test.sh 05_model 06_optim       only some notebooks
 set -uo pipefail
 cd "$(dirname "$0")/.."
+case "${1:-}" in -h|--help) sed -n '2,4s/^# *//p' "$0"; exit;; esac
 . scripts/env.sh || exit 1
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} MKL_NUM_THREADS=${MKL_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false MPLBACKEND=agg HF_HUB_OFFLINE=1
 export TQDM_DISABLE=1

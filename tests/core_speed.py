@@ -53,21 +53,21 @@ def peak(fn):
     hwm = next((l for l in Path('/proc/self/status').read_text().splitlines() if l.startswith('VmHWM')), 'VmHWM: 0 kB')
     return res,secs,int(hwm.split()[1])/1024
 
-def ours(model, tok, task, items, max_tokens):
+def ours(model, tok, task, items, max_tokens, some):
     "Answers, and of each candidate the mean loss and whether all its tokens are the likeliest"
     from trionyx.icl import picks, score_rows, task_rows
-    rows,_ = task_rows(task, items, tok, model.cfg.seq)
+    rows = task_rows(task, items, tok, model.cfg.seq)[0][some]
     flat = [r for o in rows for r in o]
     s,n = score_rows(model, flat, max_tokens),np.array([r.end-r.start for r in flat])
     with np.errstate(invalid='ignore'): return picks(task.kind, rows, s),np.stack([s[:,0]/n, s[:,1]==n], 1)
 
-def compare(model, tok, task, items, max_tokens=16_384):
-    "Both ways over the items of a task"
+def compare(model, tok, task, items, max_tokens=16_384, some=slice(None)):
+    "Both ways over `some` of the items of a task"
     losses,answer = reference()
-    (got,l1),s1,m1 = peak(lambda: ours(model, tok, task, items, max_tokens))
-    l0,s0,m0 = peak(lambda: [losses(model, tok, task, items, i) for i in range(len(items))])
+    (got,l1),s1,m1 = peak(lambda: ours(model, tok, task, items, max_tokens, some))
+    l0,s0,m0 = peak(lambda: [losses(model, tok, task, items, i) for i in range(len(items))[some]])
     want,l0 = [answer(task, o) for o in l0],np.array(sum(l0, []), dtype=float)
-    return dict(kind=KINDS[task.kind], items=len(items), right=sum(a==o.get('gold', 0) for a,o in zip(want, items)), differ=sum(int(a)!=int(b) for a,b in zip(got, want)),
+    return dict(kind=KINDS[task.kind], items=len(want), right=sum(a==o.get('gold', 0) for a,o in zip(want, items[some])), differ=sum(int(a)!=int(b) for a,b in zip(got, want)),
                 loss=np.nanmax(np.abs(l0[:,0]-l1[:,0])), hits=int((l0[:,1]!=l1[:,1]).sum()), reference=s0, ours=s1, mb_reference=m0, mb=m1)
 
 def summed(df):

@@ -1,5 +1,5 @@
 "What the house's tests share; `python tests/house.py snapshot` prints a hash of each file that git would keep"
-import ast, configparser, hashlib, os, re, subprocess, sys
+import ast, configparser, hashlib, importlib.util, os, re, subprocess, sys
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
@@ -64,6 +64,14 @@ def imports(path):
         elif isinstance(n, ast.ImportFrom):
             base = '.'.join([*(['trionyx'] if n.level else []), *([n.module] if n.module else [])])
             yield from [base] if n.module else (f'{base}.{a.name}' for a in n.names)
+
+def extra(name):
+    "A package that scripts/test.sh installs apart, so that the demo's corpus does not change with it; skips where it is missing"
+    d = root/f'.venv/extra/{name}'
+    import pytest
+    if not d.is_dir() and not importlib.util.find_spec(name): pytest.skip(f'{name} is not installed (scripts/test.sh does)')
+    if d.is_dir() and str(d) not in sys.path: sys.path.append(str(d))
+    return importlib.import_module(name)
 
 if __name__=='__main__' and sys.argv[1:]==['snapshot']:
     for k,v in snapshot().items(): print(v, k)

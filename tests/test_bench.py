@@ -1,8 +1,10 @@
 """Benchmarks on real bundles and on several ranks: every answer that of one item at a time, the same numbers for any ranks and batches, none lost or repeated in training.
 As a script, under torchrun: `test_bench.py HOME OPTIONS` trains a run with benchmarks on the way."""
 import json, os, subprocess, sys, time
+from functools import cache
 from pathlib import Path
 import numpy as np, pytest, torch
+from trionyx.core import test_data
 
 WORDS = 'fox council records year quick brown asks last'.split()
 RUN = dict(data='toy', depth=2, seq=32, batch=512, steps=30, micro=4, dtype='float32', device='cpu', eval_every=0, eval_tokens=400, norms_every=0,
@@ -146,25 +148,45 @@ def test_scores_for_any_batches_and_ranks(small_model):
 
 # ---- real bundles
 
-slow = pytest.mark.skipif('TRIONYX_SLOW' not in os.environ, reason='takes minutes: TRIONYX_SLOW=1 runs it')
-
-def same_answers(name, limit, steps=150):
-    from core_speed import a_model, compare, item_texts
+@cache
+def bundle_of(name, limit, steps):
+    "Tasks of a bundle with their items, and a small model that knows a little of them"
+    from core_speed import a_model, item_texts
     from trionyx.bundle import read_bundle, read_items
-    from trionyx.core import test_data
-    data = test_data()
-    if not data: pytest.skip('no ../shared/data')
-    tasks = [(t, read_items(t, limit)) for t in read_bundle(data/name).tasks]
-    model,tok = a_model([s for t,o in tasks for s in item_texts(t, o)], vocab=2048, depth=2, aspect=32, steps=steps)
-    got = {t.label: compare(model, tok, t, o) for t,o in tasks}
-    assert not [k for k,o in got.items() if o['differ'] or o['hits']]
-    assert max(o['loss'] for o in got.values())<1e-5
-    return got
+    tasks = {t.label: (t, read_items(t, limit)) for t in read_bundle(test_data()/name).tasks}
+    return tasks,a_model([s for t,o in tasks.values() for s in item_texts(t, o)], vocab=2048, depth=2, aspect=32, steps=steps)
 
-def test_every_answer_is_that_of_one_at_a_time(): assert len(same_answers('eval_bundle_small', 11, steps=20))==21
+def same_answers(name, label, some=slice(None), limit=None, steps=150):
+    "How many items of a task had the same answer, within the same losses"
+    from core_speed import compare
+    tasks,(model,tok) = bundle_of(name, limit, steps)
+    r = compare(model, tok, *tasks[label], some=some)
+    print(f"{name} {label} {some.start or 0}: {r['items']} items, {r['right']} right, {r['differ']} answers differ, losses by {r['loss']:.1e}")
+    assert not r['differ'] and not r['hits'] and r['loss']<1e-5, r
+    return r['items']
 
-@slow
-def test_every_answer_of_the_small_bundle(): assert sum(o['items'] for o in same_answers('eval_bundle_small', None).values())==4132
+needs_data = pytest.mark.skipif(not test_data(), reason='no ../shared/data')
 
-@slow
-def test_every_answer_of_the_whole_tasks(): assert sum(o['items'] for o in same_answers('eval_bundle_part', None).values())==30195
+@needs_data
+def test_every_answer_is_that_of_one_at_a_time():
+    name = 'eval_bundle_small'
+    assert [same_answers(name, k, limit=11, steps=20) for k in bundle_of(name, 11, 20)[0]]==[11]*21
+
+MANY = 4_000 # Items of a case
+def parts():
+    "All items of both bundles, in cases of a few minutes at most"
+    from trionyx.bundle import read_bundle, read_text
+    tasks = [(name, t) for name in ('eval_bundle_small', 'eval_bundle_part') for t in read_bundle(test_data()/name).tasks]
+    return [(name, t.label, i) for name,t in tasks for i in range(0, read_text(t.path).count('\n')+1, MANY)]
+
+@pytest.mark.parametrize('name,label,start', parts() if test_data() and 'TRIONYX_SLOW' in os.environ else [])
+def test_every_answer_of_whole_bundles(name, label, start):
+    "31 cases and a few more, an hour of one core: TRIONYX_SLOW=1 runs them"
+    n = len(bundle_of(name, None, 150)[0][label][1])
+    assert same_answers(name, label, slice(start, start+MANY))==min(MANY, n-start)
+
+@needs_data
+def test_whole_bundles_are_whole():
+    from trionyx.bundle import read_bundle, read_text
+    sizes = {n: [read_text(t.path).count('\n')+1 for t in read_bundle(test_data()/n).tasks] for n in ('eval_bundle_small', 'eval_bundle_part')}
+    assert {k: (len(v), sum(v)) for k,v in sizes.items()}==dict(eval_bundle_small=(21, 4132), eval_bundle_part=(10, 30195))

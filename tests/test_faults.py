@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 STEPS = 12
 ARGS = dict(data='d', depth=1, seq=16, batch=64, steps=STEPS, eval_every=5, eval_tokens=100, dtype='float32', save_secs=0, keep_last=2)
-LIFE = 60 # Seconds after which a process that should have ended is a failure
+LIFE = 240 # Seconds after which a process that should have ended is a failure, also on a busy machine
 
 # ---- one rank's process
 
@@ -293,7 +293,7 @@ def test_killed_at_random(home):
     seed = random.randrange(10**6)
     ks = Kills(home, seed)
     try:
-        for _ in zip(range(10), ks): pass
+        for _ in zip(range(50), ks): pass
     except AssertionError as e: raise AssertionError(f'seed {seed}: {e}') from e
 
 @pytest.mark.parametrize('half', [False, True])
@@ -409,6 +409,6 @@ def test_torchrun(home):
     said = p.communicate(timeout=LIFE)[0]
     assert newest(home, 'agent')==6, said
     p = torchrun(home, 'agent', '--max-restarts=2', die_at=8, rank=1)
-    said = p.communicate(timeout=4*LIFE)[0]
+    said = p.communicate(timeout=LIFE)[0]
     assert p.returncode==0 and said.count('go on from step')==2, said
     check(home, 'agent', 2)

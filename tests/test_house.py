@@ -1,5 +1,5 @@
 "The house: metadata, pinned versions, generated modules, imports alone, the shell scripts"
-import json, os, re, shutil, stat, subprocess, sys, tomllib
+import ast, json, os, re, shutil, stat, subprocess, sys, tomllib
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -166,15 +166,37 @@ def test_ruff():
 
 launchers = [p for p in sorted((root/'scripts').glob('*.py')) if 'trionyx.core import' in p.read_text(encoding='utf-8')]
 
+def examples(p):
+    "The commands in a script's docstring that start it"
+    return re.findall(rf'(?m)^ *((?:python|torchrun) .*?scripts/{p.name}.*?)(?: {{3,}}.*)?$', ast.get_docstring(ast.parse(p.read_text(encoding='utf-8'))))
+
 @pytest.mark.parametrize('p', launchers, ids=lambda p: p.name)
 def test_launcher(p, tmp_path):
     txt = p.read_text(encoding='utf-8')
     assert len(txt.splitlines())<=25 and re.match(r'(#!.*\n)?"', txt), 'a launcher is short and starts with an example of its command'
     r = run(sys.executable, p, '--help', cwd=tmp_path)
-    assert r.returncode==0 and 'usage' in r.stdout and 'Traceback' not in r.stderr, r.stderr[-2000:]
+    assert r.returncode==0 and r.stdout.startswith(f'usage: {p.name} ') and 'Traceback' not in r.stderr, r.stderr[-2000:]
+    assert (cmds:=examples(p)) and all(o in r.stdout for o in cmds), 'the docstring shows commands, and --help repeats them'
     r = run(sys.executable, p, '--no-such-option', cwd=tmp_path)
     assert r.returncode!=0 and 'Traceback' not in r.stderr, r.stderr[-2000:]
     assert not list(tmp_path.iterdir())
+
+PARSED = """
+import json, runpy, shlex, sys, trionyx.core as c
+def launch(fn, short=None):
+    for o in cmds: c.parser_of(fn, short).parse_args(shlex.split(o.split(p.split('/')[-1], 1)[1]))
+c.launch = launch
+for p,cmds in json.loads(sys.argv[1]).items(): runpy.run_path(p, run_name='__main__')
+"""
+
+def test_examples_parse():
+    r = run(sys.executable, '-c', PARSED, json.dumps({str(p): examples(p) for p in launchers}), cwd=root)
+    assert r.returncode==0, r.stderr[-2000:]
+
+@pytest.mark.parametrize('p', [o for o in sorted((root/'scripts').glob('*.sh')) if 'Sourced by' not in o.read_text(encoding='utf-8')], ids=lambda p: p.name)
+def test_shell_scripts_help(p):
+    r = run('bash', p, '--help')
+    assert r.returncode==0 and f'bash scripts/{p.name}' in r.stdout and len(r.stdout.splitlines())>1, r.stdout+r.stderr
 
 @pytest.mark.parametrize('p', [*sorted((root/'scripts').glob('*.sh')), root/'.ci/run'], ids=lambda p: p.name)
 def test_shell_scripts_parse(p):

@@ -81,6 +81,44 @@ def test_forecast_and_what_cannot_be_measured(home):
     write(home/'bad/mmlu_test.jsonl', [dict(question='?', choices=['a','b'], answer=0), dict(question='?', choices=['a','b'], answer=2)])
     assert 'mmlu_test.jsonl, line 2' in run(home, 'later', '--what', 'mmlu', '--evals', home/'bad', fails=True)
 
+def test_a_part_takes_no_place_of_the_whole(home):
+    "Fewer items are stored beside more, whatever was meant; asked again, both are found"
+    few = [o for o in CHEAP if o not in ('--limit', '6')]
+    whole,part = [run(home, 'later', '--what', 'mmlu,core', *o) for o in (few, CHEAP)]
+    d = home/'runs/later/bench'
+    def n(k): return [json.loads(p.read_text())['result']['n'] for p in (d/f'{k}.json', d/f'part/{k}.json')]
+    assert n('mmlu')==[16, 6] and 'mmlu: over 6 items, stored in part/ beside the one over 16' in part and '1 of 1 tasks, 6 items' in part
+    before = (d/'mmlu.json').stat().st_mtime_ns,(d/'part/mmlu.json').stat().st_mtime_ns
+    for o in (few, CHEAP): run(home, 'later', '--what', 'mmlu', *o)
+    assert before==((d/'mmlu.json').stat().st_mtime_ns,(d/'part/mmlu.json').stat().st_mtime_ns)
+    assert '1 of 1 tasks, 16 items' in run(home, '--compare', 'later')
+    for o in (*d.glob('*.json'), *d.glob('part/*.json')): o.unlink()
+
+KILLER = """import os, sys
+from trionyx import bench, measure
+old,n = bench.run_task,[0]
+def run_task(*o):
+    n[0] += 1
+    if n[0]==2: os.kill(os.getpid(), 9)
+    return old(*o)
+bench.run_task = run_task
+measure.bench('base', what='bpb,core', bundle='two', device='cpu', dtype='float32')"""
+
+def test_killed_inside_core_goes_on_with_its_task(home):
+    b = home/'evals/two'
+    (b/'eval_data').mkdir(parents=True)
+    (b/'core.yaml').write_text(json.dumps(dict(icl_tasks=[dict(label=k, icl_task_type='multiple_choice', num_fewshot=[1], dataset_uri='who.jsonl') for k in ('one', 'two')])))
+    (b/'eval_meta_data.csv').write_text('Eval Task,Random baseline\none,25\ntwo,25')
+    (b/'eval_data/who.jsonl').write_bytes((home/'evals/eval_bundle/eval_data/who.jsonl').read_bytes())
+    env = {**os.environ, 'TRIONYX_HOME':str(home), 'OMP_NUM_THREADS':'1', 'PYTHONPATH':str(ROOT)}
+    assert subprocess.run([sys.executable, '-c', KILLER], env=env, capture_output=True).returncode==-9
+    d = home/'runs/base/bench'
+    assert sorted(str(o.relative_to(d)) for o in d.rglob('*.json'))==['bpb.json', 'core-tasks/one.json']
+    kept = json.loads((d/'core-tasks/one.json').read_text())['result']
+    run(home, 'base', '--what', 'bpb,core', '--bundle', 'two', '--device', 'cpu', '--dtype', 'float32')
+    tasks = json.loads((d/'core.json').read_text())['result']['tasks']
+    assert list(tasks)==['one', 'two'] and {k: v for k,v in tasks['one'].items() if k!='centred'}==kept and not (d/'core-tasks').exists()
+
 def test_compared(home):
     "What is measured already is read from the files; two runs get the post's columns and a verdict"
     old = records(home, 'chat')

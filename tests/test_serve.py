@@ -1,8 +1,9 @@
 "The server on a real socket: the real openai client, clients that vanish, a thousand random requests, Ctrl-C, a browser"
-import asyncio, importlib.util, json, os, random, re, shutil, signal, socket, subprocess, sys, threading, time
+import asyncio, json, os, random, re, shutil, signal, socket, subprocess, sys, threading, time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 import httpx, pytest, torch, uvicorn
+from house import extra, root
 from trionyx.checkpoints import save_checkpoint
 from trionyx.core import StepLog
 from trionyx.generate import chat_reply, generate
@@ -11,15 +12,6 @@ from trionyx.optim import make_optimizer
 from trionyx.run import load_run, open_run
 from trionyx.server import Ending, Limits, Service, bound
 from trionyx.tokenizer import train_tokenizer
-
-root = Path(__file__).parent.parent
-
-def extra(name):
-    "A package that scripts/test.sh installs apart, so that the demo's corpus does not change with it; skips where it is missing"
-    d = root/f'.venv/extra/{name}'
-    if not d.is_dir() and not importlib.util.find_spec(name): pytest.skip(f'{name} is not installed (scripts/test.sh does)')
-    if d.is_dir() and str(d) not in sys.path: sys.path.append(str(d))
-    return importlib.import_module(name)
 
 def make_run(folder, recipe, seed):
     "A run with random weights everywhere, of a context that leaves time to vanish"

@@ -1,5 +1,5 @@
 "The sources of the site, tested without Quarto: sidebar, front matter, links, stored outputs, the filter, README.md"
-import json, os, re, sys, unicodedata
+import json, os, re, shutil, sys, unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import nbformat, pytest, yaml
@@ -7,9 +7,11 @@ from house import *
 
 nbs = {p.name: nbformat.read(p, 4) for p in notebooks()}
 names = sorted(nbs)
-chapters = [n for n in names if n!='index.ipynb']
+chapters = [n for n in names if re.match(NUM, n)]
+guides = ['tour.ipynb', 'failures.ipynb']  # Pages without code of their own: one stands before the chapters, one after them
+book = [guides[0], *chapters, guides[1]]
 quarto = yaml.safe_load((root/'_quarto.yml').read_text(encoding='utf-8'))
-every,each = pytest.mark.parametrize('name', names),pytest.mark.parametrize('name', chapters)
+every,each,under = (pytest.mark.parametrize('name', o) for o in (names, chapters, book))
 sys.path.insert(0, str(root/'scripts'))
 
 def sidebar(o=None):
@@ -23,27 +25,34 @@ def headings(txt): return re.findall(r'(?m)^(#{1,6})\s+(.*?)\s*$', re.sub(r'(?s)
 # ---- sidebar and front matter
 
 def test_sidebar_holds_every_notebook_in_order():
-    pages = [o for o in sidebar() if o.endswith('.ipynb')]
-    assert pages == ['nbs/index.ipynb', *(f'nbs/{n}' for n in chapters)]
+    assert [o for o in sidebar() if o.endswith('.ipynb')] == ['nbs/index.ipynb', *(f'nbs/{n}' for n in book)]
     assert all((root/o).is_file() for o in sidebar())
+
+def test_every_notebook_has_its_place(): assert set(names)=={'index.ipynb', *book}
+
+def test_sidebar_has_its_parts():
+    parts = [o['section'] for o in quarto['website']['sidebar']['contents'] if isinstance(o, dict)]
+    assert parts==['Data', 'Model', 'Training', 'Use', 'Help']
 
 def test_quarto_settings():
     assert quarto['project']['output-dir']=='_docs' and quarto['execute']['enabled'] is False
     assert [(root/'nbs'/f).resolve() for f in quarto['ipynb-filters']] == [root/'scripts/nbdev_quarto_filter.py']
     assert quarto['project']['render'][:2]==['nbs/index.ipynb', 'nbs/*.ipynb']
-    assert quarto['format']['html']['html-math-method']=='mathml'
+    html = quarto['format']['html']
+    assert html['html-math-method']=='mathml' and set(html['theme'])=={'light', 'dark'} and quarto['website']['search']
+    assert all((root/o).is_file() for v in html['theme'].values() for o in v if o.endswith('.scss'))
     s = settings()
     assert s['doc_baseurl']=='/trionyx/nbs' and s['doc_path']=='_docs' and s['custom_sidebar']=='True'
 
 @every
 def test_notebook_is_valid(name): nbformat.validate(nbs[name])
 
-@each
+@under
 def test_front_matter(name):
     first = nbs[name].cells[0]
     assert first.cell_type=='raw', 'the first cell is raw front matter'
     m = re.fullmatch(r'---\n(.*)\n---\s*', first.source, re.S)
-    assert m and yaml.safe_load(m[1])['output-file'] == re.match(NUM, Path(name).stem)[2] + '.html'
+    assert m and yaml.safe_load(m[1])['output-file'] == re.sub(r'^\d\d[a-z]?_', '', Path(name).stem) + '.html'
 
 @every
 def test_title_cell_holds_only_title_description_and_keys(name):
@@ -56,10 +65,17 @@ def test_title_cell_holds_only_title_description_and_keys(name):
     assert isinstance(yaml.safe_load('\n'.join(keys)) if keys else {}, dict)
     assert next(c for c in nbs[name].cells if c.cell_type=='markdown').source==h1[0], 'the title comes first'
 
+INSTALL = """#| hide
+try: import trionyx
+except ImportError: get_ipython().run_line_magic('pip', 'install -q git+https://github.com/trionyx/trionyx')  # On Colab and its like"""
+
+@pytest.mark.parametrize('name', guides)
+def test_guides_install_too(name): assert next(c for c in nbs[name].cells if c.cell_type=='code').source.strip()==INSTALL
+
 @each
 def test_notebook_exports_and_ends_together(name):
     nb,mod = nbs[name],re.match(NUM, Path(name).stem)[2]
-    assert [c for c in nb.cells if c.cell_type=='code'][0].source.strip()==f'#| default_exp {mod}'
+    assert [c for c in nb.cells if c.cell_type=='code'][0].source.strip()==f'#| default_exp {mod}\n{INSTALL}'
     assert [t for o in markdown(nb) for h,t in headings(o) if h=='##'][-1]=='Together'
     assert len(nb.cells)<=90
 
@@ -121,9 +137,18 @@ def test_links_between_modules_lead_to_pages():
     if not (root/'trionyx/_modidx.py').exists(): pytest.fail('trionyx/_modidx.py is missing: run nbdev_export')
     ns = {}
     exec((root/'trionyx/_modidx.py').read_text(encoding='utf-8'), ns)
-    pages = {yaml.safe_load(nb.cells[0].source.strip('-\n'))['output-file'] for n,nb in nbs.items() if n!='index.ipynb'}
-    found = {page.split('#')[0] for d in ns['d']['syms'].values() for page,_ in d.values()}
-    assert found==pages
+    made = {yaml.safe_load(nbs[n].cells[0].source.strip('-\n'))['output-file'] for n in chapters}
+    assert {page.split('#')[0] for d in ns['d']['syms'].values() for page,_ in d.values()}==made
+
+def test_errors_lead_to_sections_that_are_there():
+    from trionyx.core import SECTIONS, SITE
+    s = settings()
+    assert SITE==f"{s['doc_host']}{s['doc_baseurl']}/"
+    assert not set(SECTIONS)-anchors('failures.ipynb')
+    for k in ' '.join(SECTIONS.values()).split():
+        if '.' in k:
+            mod,fn = k.split('.')
+            assert re.search(rf'(?m)^(    )?def {fn}\(', (root/f'trionyx/{mod}.py').read_text(encoding='utf-8')), f'{k} in trionyx.core.SECTIONS is gone'
 
 # ---- stored outputs
 
@@ -163,6 +188,18 @@ def test_figures_are_narrow(name):
         for o in c.get('outputs', []):
             if png:=o.get('data', {}).get('image/png'): assert width(png)<=760, f'{width(png)} pixels wide, under\n{c.source}'
 
+# ---- stepping through, in Jupyter's own kernel
+
+def test_fresh_outputs_are_compared(tmp_path):
+    import fresh
+    cells = ["import random, sys\nrandom.seed(0)\nrandom.random()", "import random\nrandom.SystemRandom().random()", "print('x', file=sys.stderr)\n'y'", "#| eval: false\n1/0"]
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(o) for o in cells]), tmp_path/'a.ipynb')
+    name,_,first = fresh.check(tmp_path/'a.ipynb', write=True)
+    assert name=='a' and [o[0] for o in first]==cells[:3]
+    assert [o[0] for o in fresh.check(tmp_path/'a.ipynb')[2]]==[cells[1]]
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('1/0')]), tmp_path/'b.ipynb')
+    assert 'ZeroDivisionError' in fresh.check(tmp_path/'b.ipynb')[2][0][2]
+
 # ---- the filter
 
 def filtered(raw, cwd):
@@ -171,20 +208,20 @@ def filtered(raw, cwd):
     return subprocess.run([sys.executable, root/'scripts/nbdev_quarto_filter.py'], input=raw, capture_output=True, cwd=cwd, env=env)
 
 @pytest.fixture(scope='module')
-def pages():
+def documented():
     "Each notebook as Quarto would get it"
     with ThreadPoolExecutor(2) as ex: return dict(zip(names, ex.map(lambda n: filtered((root/'nbs'/n).read_bytes(), root/'nbs'), names)))
 
 @every
-def test_filter(pages, name):
-    r = pages[name]
+def test_filter(documented, name):
+    r = documented[name]
     assert r.returncode==0, r.stderr.decode()[-2000:]
     d = json.loads(r.stdout)
     fm = [yaml.safe_load(c['source'].strip().strip('-')) for c in map(flat, d['cells']) if c['cell_type']=='raw']
     assert len(fm)==1 and {'title', 'description', 'output-file'} <= set(fm[0]), 'one block of front matter with title, description and page'
     src = '\n'.join(flat(c)['source'] for c in d['cells'])
     assert '#| export\n' not in src and '#| hide\n' not in src and 'default_exp' not in src
-    if name!='index.ipynb':
+    if name in chapters:
         shown = sum('show_doc(' in flat(c)['source'] for c in d['cells'])
         assert shown and all(c.get('outputs') for c in d['cells'] if 'show_doc(' in flat(c)['source']), 'exported names are documented'
 
@@ -202,6 +239,56 @@ def test_filter_knows_a_notebook_by_its_content(tmp_path):
     r = filtered(raw, root/'nbs')
     assert r.returncode==0 and r.stdout!=raw and b'index.html' in r.stdout
 
+# ---- pages as a browser shows them: nbconvert in place of Quarto, with the site's own rules
+
+FRAME = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%s</title><style>
+body {margin: 0; font: 17px/1.55 "Source Sans 3", "DejaVu Sans", sans-serif; color: #343a40} main {max-width: 800px; margin: auto; padding: 0 .75rem; box-sizing: border-box}
+pre {font: 13.5px/1.4 "DejaVu Sans Mono", monospace; padding: .5rem; margin: .5rem 0} .input pre, .highlight pre {background: #f3f4f2} code {font-size: .875em}
+table {border-collapse: collapse; font-size: .875em} td, th {padding: .3rem .5rem; border-bottom: 1px solid #ddd; text-align: left} h1 {margin-top: 1rem} blockquote {border-left: 3px solid #ccc; margin: 0; padding-left: 1rem} %s
+</style></head><body><main>%s</main></body></html>"""
+
+def as_html(name, nb):
+    "A notebook as one page; cells and outputs carry the classes that Quarto gives them"
+    from nbconvert import HTMLExporter
+    body,_ = HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True, exclude_raw=True).from_notebook_node(nb)
+    body = body.replace('class="output_area"', 'class="output_area cell-output cell-output-display"')
+    return FRAME % (name, (root/'nbs/site.scss').read_text(encoding='utf-8'), body)
+
+@pytest.fixture(scope='module')
+def html(documented):
+    "Each page of the book, as the filter leaves it"
+    return {n: as_html(n, nbformat.reads(r.stdout.decode(), 4)) for n,r in documented.items() if r.returncode==0}
+
+@every
+def test_page_is_light(html, name): assert len(html[name].encode())<1_500_000, f'{len(html[name].encode())/1e6:.1f} MB'
+
+@pytest.fixture(scope='module')
+def browser():
+    extra('playwright')
+    exe = next((shutil.which(o) for o in ('chromium', 'chromium-browser', 'google-chrome') if shutil.which(o)), None)
+    if not exe: pytest.skip('no Chromium here: apt-get install chromium')
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=exe, args=['--no-sandbox'])
+        yield b
+        b.close()
+
+WIDER = """() => { const w = document.documentElement.clientWidth; return [...document.querySelectorAll('main *')].filter(o => { if (o.getBoundingClientRect().right <= w+1) return false;
+    for (let p = o.parentElement; p; p = p.parentElement) if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(p).overflowX)) return false; return true }).slice(0, 3).map(o => o.outerHTML.slice(0, 160)) }"""
+
+@every
+def test_page_fits_a_phone_and_a_screen(html, browser, name):
+    "Nothing sticks out at 400 or 1,200 pixels; TRIONYX_SHOTS names a folder for pictures to look at"
+    for w in (400, 1200):
+        tab = browser.new_page(viewport=dict(width=w, height=800))
+        tab.set_content(html[name], wait_until='load')
+        assert not (out:=tab.evaluate(WIDER)), f'wider than {w} pixels: {out}'
+        tall = tab.evaluate("() => [...document.querySelectorAll('.cell-output')].map(o => o.getBoundingClientRect().height).filter(h => h > 1100)")
+        assert not tall, f'an output of {max(tall):.0f} pixels at width {w}'
+        assert not tab.evaluate("() => [...document.images].filter(o => !o.naturalWidth).map(o => o.src.slice(0, 80))") or name in ('index.ipynb', '02_mix.ipynb')
+        if d:=os.environ.get('TRIONYX_SHOTS'): Path(d).mkdir(exist_ok=True); tab.screenshot(path=f'{d}/{Path(name).stem}-{w}.png', full_page=True)
+        tab.close()
+
 # ---- README.md
 
 def test_readme_is_the_index():
@@ -215,7 +302,7 @@ def test_readme_links_resolve():
 def test_readme_names_every_notebook():
     table = [l for l in (root/'README.md').read_text(encoding='utf-8').splitlines() if l.startswith('| [')]
     tos = links('\n'.join(table))
-    assert [o for o in tos if o.endswith('.ipynb')] == [f'nbs/{n}' for n in chapters]
+    assert [o for o in tos if o.endswith('.ipynb')] == [f'nbs/{n}' for n in book]
 
 def test_readme_rewrites_links(tmp_path):
     from readme import readme

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CALLS', 'STRONG', 'ROYAL', 'SURELY', 'word_lists', 'word_class', 'capital_runs', 'full_names', 'announced',
-           'doubtful', 'signatures', 'small_names', 'is_body', 'names', 'personal', 'anonymise']
+           'doubtful', 'signatures', 'small_names', 'is_body', 'eastern', 'names', 'personal', 'anonymise']
 
 # %% ../nbs/10c_anonymise.ipynb #f031b0c3
 import re, tomllib
@@ -24,7 +24,7 @@ CALLS |= frozenset('january february march april june july august september octo
 STRONG = frozenset('mr mrs ms miss mx dr prof professor cllr councillor pc dc ds dci wpc pcso sgt sergeant rev revd reverend'.split())
 ROYAL  = frozenset('st saint saints king queen prince princess san santa all'.split())
 
-SURELY = frozenset('house road street school hospital museum trust university council college force academy library station hospice foundation institute act'.split())
+SURELY = frozenset('line house road street school hospital museum trust university council college force academy library station hospice foundation institute act'.split())
 
 @lru_cache
 def _bodies(): return frozenset(o.casefold() for a in authorities() for o in (a.name, a.short) if ' ' not in o)
@@ -36,7 +36,7 @@ def word_class(
     "One letter of the table above"
     k,ws = word.replace('’', "'").casefold().rstrip('.'),word_lists()
     if k in CALLS: return 'W'
-    if k in ws['titles'] and word!='MS': return 'T' if k in STRONG else 't'
+    if k in ws['titles'] and word not in ('MS', 'Di'): return 'T' if k in STRONG else 't'
     if k in ROYAL: return 'Q'
     if k in ws['posts'] and k not in ws['last']: return 'R'
     if len(k)==1: return 'D' if word[-1]=='.' else 'I'
@@ -44,6 +44,7 @@ def word_class(
 
 def _of_lists(word, k, ws):
     "The class of a word that is no title, post or initial"
+    if re.search('-[a-z]+$', word) and k not in ws['first']|ws['last']: return 'W'
     parts = [k, *(o for o in re.split(r"[-]|^(?:o'|mc|mac|d'|l')", k) if len(o)>2)]
     first,last = parts[0] in ws['first'] or '-' in k and parts[1:] and parts[1] in ws['first'],any(o in ws['last'] for o in parts)
     if re.match(r"(?:O['’]|M(?:a?c)[A-Z])\w", word): last = True
@@ -67,15 +68,16 @@ def capital_runs(
 ): # Yields the place of a run, its words as (start, end), and their classes
     "Runs of capitalised words"
     for m in _RUN.finditer(text):
-        items = [(m.start()+o.start(), m.start()+o.end(1), word_class(o[1]+(o[3] or '')) if o[1] not in _LITTLE else 'n', bool(o[2])) for o in _ITEM.finditer(m[0])]
+        items = [(m.start()+o.start(), m.start()+o.end(1), 'n' if o[1] in _LITTLE or o.start() and o[1] in _BIG else word_class(o[1]+(o[3] or '')), bool(o[2])) for o in _ITEM.finditer(m[0])]
         if items: yield m.start(),[o[:2] for o in items],''.join(o[2] for o in items),[o[3] for o in items]
 
 _LITTLE = frozenset('de da do dos di del della la van von der den ter bin binti bint ibn al el ap ab ferch y e'.split())
+_BIG    = frozenset('De Da Di Del Della Van Von Der Den Ter Bin Bint Ibn Al El Ap Ní Nic Te'.split())
 
 # %% ../nbs/10c_anonymise.ipynb #beb7d75d
 _NAMED  = 'IDFfLlUVa'  # What may stand in a name
 _TITLED = re.compile(rf'(?:[Tt]*T[Tt]*(?P<a>n{{0,2}}[{_NAMED}pr][{_NAMED}np]{{0,4}}|W)|t+(?P<b>[IDFf][{_NAMED}n]{{0,4}}|n{{0,2}}[LUV][LlUVn]{{0,2}}|l(?![a-zA-Z]))|R(?P<c>[FfUVDI][{_NAMED}n]{{1,3}}|[FL](?![a-zA-Z])))')
-_FULL   = re.compile(r'F[IDFfLlUV]{0,3}n{0,2}[FfLlUV]|f[IDFf]{0,2}n{0,2}[FLUV][LlUV]{0,2}|fl|D{1,3}[FfLlUVa]|I{1,3}[FfLlUV][LlUV]?|[UV]{2}[lL]?|[UV]{1,2}n{0,2}[LF][LlUV]?|[ULV]nn?[LUVlFf]|L[FL]|V[UVLlFf]|[UL]V')
+_FULL   = re.compile(r'F[IDFfLlUV]{0,3}n{0,2}[FfLlUV]|f[IDFf]{0,2}n{0,2}[FLUV][LlUV]{0,2}|fl|D{1,3}n?[FfLlUVa][FL]?|I{1,3}[FfLlUV][LlUV]?|[UV]{2}[lL]?|[UV]{1,2}n{0,2}[LF][LlUV]?|[ULV]nn?[LUVlFf]|L[FL]{1,2}|V[UVLlFfn]{1,2}|[UL]V')
 _GUESS  = re.compile(r'[UVLF][UVLF]{1,2}[la]?|[Ff][laf]|f[W](?!.)')
 _STARTS = re.compile(rf'[{_NAMED}][{_NAMED}np]{{0,4}}')
 _BODY   = re.compile(r'[^TtR]*[AKa]')
@@ -87,7 +89,7 @@ def full_names(
     doubt:bool=False  # May the first word be a verb, as at the start of a sentence?
 ) -> list[tuple]:     # First word, and the word after the last
     "Names in a run; none where it goes on as the name of a body or street"
-    codes = re.sub('(?<=[FfTtID])Q', 'l', codes)
+    codes = re.sub('(?<=[FfTtID])Q|(?<=[Ff])r', 'l', codes)
     k = len(re.match('W*', codes)[0])
     found = [m.span(m.lastgroup) for m in _TITLED.finditer(codes)]
     if cued and not found and (m := _STARTS.match(codes, k)) and not re.fullmatch('[LUVl]a|a|[lLp]', m[0]): found = [(k, m.end()+(m[0] in 'Ff' and codes[m.end():m.end()+1]=='W'))]
@@ -104,12 +106,15 @@ _ACTS  = re.compile(r"['’]s?\b(?! (?:Law|Rule))|\.?['’]s|,? (?:said|says|tol
 _ALONE = re.compile(r'[ \t]*(?:\n[^\n]{0,20}(?:@|\d)|$)')
 _OPEN  = re.compile(r'(?:^|[.?!:]["”’]?\s+|\n\s*(?:[-*•]|\d+[.)])?\s*)$')
 
+_SURE = re.compile(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|spoke (?:to|with)|i met)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir) (?:late |elderly |disabled )?{_KIN},?|(?:^|\n)[ \t>*]*(?i:dear|hi|hello|hiya))[ \t]*$")
+
 def announced(
     text:str, # Any text
-    i:int     # Where a run of capitalised words begins
+    i:int,    # Where a run of capitalised words begins
+    cue=_CUE  # Which words to look for
 ) -> bool:
     "Do the words in front say that a name follows?"
-    return bool(before(text, i, _CUE, 60))
+    return bool(before(text, i, cue, 60))
 
 def doubtful(
     text:str, # Any text
@@ -155,6 +160,7 @@ def _bodies_by_word():
         for m in re.finditer(r'[A-Z][^ ,]*', k): res.setdefault(re.split("['’]", m[0])[0].casefold(), []).append((k.casefold(), m.start()))
     return res
 
+_EPONYM  = re.compile(r"['’]s (?:disease|syndrome|palsy|law|rule|principle|doctrine|index|test)\b")
 _OF_BODY = re.compile(r" (?:(?:borough|city|county|district|town|parish) )*(?:council|police|university|college|hospital|school|foi|team)\b")
 
 def is_body(
@@ -162,7 +168,8 @@ def is_body(
     a:int,    # Where a name begins
     b:int     # Where it ends
 ) -> bool:
-    "Does it belong to the name of an authority?"
+    "Does it belong to the name of an authority, a place of two words, or an illness or rule called after somebody?"
+    if _EPONYM.match(text, b) or text[a:b].casefold().replace(' ', '·') in word_lists()['pairs']: return True
     near = text[max(0, a-80):b+80].casefold().replace('’', "'")
     at = min(a, 80)
     w = re.match(r"[^\s'’,]*", text[a:b])[0].casefold()
@@ -171,6 +178,8 @@ def is_body(
 # %% ../nbs/10c_anonymise.ipynb #dcf9826c
 _LIST = re.compile(r'(?:^|\n)\s*$')
 _AUX = frozenset('Will May Mark Rose Grant Bill Pat Can Grace Hope Faith Art Drew Rich Guy'.split())
+_EASTERN = frozenset('Li Wang Zhang Liu Chen Yang Huang Zhao Wu Zhou Xu Sun Ma Zhu Hu Guo He Lin Gao Luo Zheng Liang Xie Tang Xiao Nguyen Tran Le Pham Hoang Phan Vu Dang Bui Ngo Duong Ly Kim Park Lee Choi Jung Kang Cho Yoon Jang Lim Han Seo Shin Kwon Hwang Ahn Song Yoo Hong'.split())
+_SYLLABLES = re.compile(r'(?:[BPMFDTNLGKHJQXZCSRYW]|[ZCS]h)[aeiou]{1,3}(?:n|ng)?(?:-?(?:[bpmfdtnlgkhjqxzcsryw]|[zcs]h)[aeiou]{1,3}(?:n|ng)?)?')
 
 def _sure(runs, text):
     "Runs in which a verb that opens a sentence is a word"
@@ -179,29 +188,41 @@ def _sure(runs, text):
         if text[slice(*words[0])] in _AUX and doubtful(text, at, words[-1][1]): codes = 'W'+codes[1:]
         yield at,words,codes,has
 
+def eastern(
+    whole:str, # Any text
+    words:list # The words of a run, as (start, end)
+): # Yields start and end
+    "Surnames of China, Vietnam and Korea before given names that are no words"
+    for (a,b),(c,d) in zip(words, words[1:]):
+        if whole[a:b] in _EASTERN and _SYLLABLES.fullmatch(whole[c:d]) and whole[c:d].casefold() not in word_lists()['words']|word_lists()['places']: yield a,d
+
 def _first_pass(text, runs):
     "Names that rules find, as (start, end)"
     yield from signatures(text)
     yield from small_names(text)
     for at,words,codes,has in runs:
+        yield from eastern(text, words)
         k = len(re.match('W*', codes)[0])
         if k==len(codes): continue
         cued = codes[k] in _NAMED and (announced(text, words[k][0]) or codes[k] in 'Ff' and 1<len(codes)<5 and bool(_ALONE.match(text, words[-1][1]) and text[at-1:at] in ('', '\n')))
+        if len(codes)==k+1 and codes[k] in 'fFlLUVar' and announced(text, words[k][0], _SURE): yield words[k]
         for i,j in full_names(codes, cued, bool(_ACTS.match(text, words[-1][1])), 'fl' in codes and doubtful(text, at, words[-1][1])):
             if not any(has[i:j-1]): yield words[i][0],words[j-1][1]
 
 # %% ../nbs/10c_anonymise.ipynb #db533b55
-_THE = re.compile(r'\b[Tt]he $')
+_THE   = re.compile(r'\b[Tt]he $')
+_MONTH = re.compile(r'(?:\d(?:st|nd|rd|th)? |\b(?:[Ii]n|[Ss]ince|[Bb]y|[Uu]ntil|[Ff]rom) )$')
 
 def _second_pass(runs, known, whole):
-    "Single words that belong to a found name, or are usual given names"
+    "Single words that belong to a found name, or are given names: usual ones, or without another capitalised word beside them"
     alone = word_lists()['alone']
     for _,words,codes,has in runs:
         for i,(a,b) in enumerate(words):
             k = whole[a:b].casefold()
             near = codes[max(0, i-1):i],codes[i+1:]
+            if k in CALLS and (before(whole, a, _MONTH, 8) or re.match(' [0-9]', whole[b:b+2])): continue
             if near[0] and near[0] in 'QA' or _BODY.match(near[1]) or has[i] and near[1] or before(whole, a, _THE, 5): continue
-            if k in known and codes[i] not in 'WRn' and (codes[i] in 'FLUV' or not before(whole, a, _OPEN, 8)) or (k in alone and codes[i]=='F' and not has[i] and not near[1][:1]=='K'): yield a,b
+            if k in known and codes[i] not in 'WRn' and (codes[i] in 'FLUV' or not before(whole, a, _OPEN, 8)) or codes[i]=='F' and not has[i] and near[1][:1]!='K' and (k in alone or len(codes)==1 and whole[a+1:b].islower()): yield a,b
 
 # %% ../nbs/10c_anonymise.ipynb #958addc0
 def names(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['IN_TRAINING', 'to_bpb', 'pieces', 'piece_sums', 'doc_nats', 'bootstrap', 'bpb', 'val_docs', 'centred', 'core_mean',
-           'core_of', 'covers', 'by_baselines', 'core', 'reuse', 'settings_of', 'bpb_job', 'core_job', 'brief',
-           'Benchmarks', 'pretrain_and_bench']
+           'core_of', 'covers', 'by_baselines', 'core', 'items_in', 'stored', 'found', 'place', 'reuse', 'results',
+           'settings_of', 'bpb_job', 'core_job', 'core_by_task', 'brief', 'Benchmarks', 'pretrain_and_bench']
 
 # %% ../nbs/12_bench.ipynb #5f211c5a
 import math, shutil, time
@@ -143,11 +143,12 @@ def core_of(
 
 # %% ../nbs/12_bench.ipynb #aa16f2e6
 def covers(
-    done,        # Labels of the tasks that ran
+    done:dict,   # Task to its result, for those that ran
     missing:dict # Labels of those that could not, to the file they lack
 ) -> str:
-    "Which tasks a score is about"
-    return f'{len(done)} of {len(done)+len(missing)} tasks' + (f", without {', '.join(missing)}" if missing else '')
+    "Which tasks a score is about, and how many items"
+    less = f", without {', '.join(missing)}" if missing else ''
+    return f"{len(done)} of {len(done)+len(missing)} tasks{less}, {sum(o['n'] for o in done.values()):,} items"
 
 def by_baselines(
     bundle:Bundle, # Whose tasks ran
@@ -165,20 +166,54 @@ def core(
     limit:int=None,         # Items a task; all if None
     max_tokens:int=16_384,  # Tokens of a forward pass
     world:World=World(),    # Which ranks share the work
-    say=log0                # What a line a task is said with
+    say=log0,               # What a line a task is said with
+    keep=lambda k, fn: fn() # Finds the result of task `k`, or lets `fn` compute it
 ) -> dict:                  # `core`, `interval`, `baselines`, `by_baselines`, `covers`, `missing`, `seconds`, `tasks`: each as `run_task` has it
     "CORE over the tasks of a bundle whose files are there"
     for k,v in bundle.missing.items(): say(f'{k}: not scored, {bundle.folder/v} is missing')
     todo,res = [(t, read_items(t, limit)) for t in bundle.tasks],{}
     if not todo: raise TrionyxError(f'expected tasks in {bundle.folder}, found the files of none of {len(bundle.missing)}. Unpack the whole archive.')
     for i,(t,items) in enumerate(todo, 1):
-        res[t.label] = r = run_task(model, tok, t, items, max_tokens, world)
+        res[t.label] = r = keep(t.label, lambda: run_task(model, tok, t, items, max_tokens, world))
         r['centred'] = centred(r['accuracy'], t.chance)
         say(f"{i:2}/{len(todo)} {t.label:32} {r['accuracy']:.4f}  centred {r['centred']:+.4f}  {r['n']:6,} items {r['seconds']:7.1f} s")
     return dict(core_of(res), baselines=bundle.baselines, by_baselines=by_baselines(bundle, res), covers=covers(res, bundle.missing),
                 missing=bundle.missing, tasks=res)
 
 # %% ../nbs/12_bench.ipynb #2d163f82
+def items_in(
+    r:dict # A result
+) -> int:
+    "Over how many items it is"
+    if 'tasks' in r: return sum(o['n'] for o in r['tasks'].values())
+    return r['docs'] if 'docs' in r else r.get('n', 0)*r.get('samples', 1)
+
+def stored(
+    path:Path # Result file
+) -> dict|None:
+    "The record in a file; None where there is none, and, said aloud, where it is damaged"
+    try: return read_json(path, need=['settings', 'result']) if path.exists() else None
+    except TrionyxError as e: log0(f'{e} It is measured anew.')
+
+def found(
+    path:Path,    # Result file
+    settings:dict # All that the numbers depend on
+) -> dict|None:
+    "The record with these settings, from the file or from `part/` beside it"
+    recs = map(stored, (path, path.parent/'part'/path.name))
+    return next((o for o in recs if o and o['settings']==settings), None)
+
+# %% ../nbs/12_bench.ipynb #54087fad
+def place(
+    path:Path,  # Result file
+    res:dict    # New record
+) -> Path:
+    "Where it goes: to `part/` where the file has a result over more items"
+    old = stored(path)
+    if not old or items_in(res['result'])>=items_in(old['result']): return path
+    log0(f"{path.stem}: over {items_in(res['result']):,} items, stored in part/ beside the one over {items_in(old['result']):,}")
+    return path.parent/'part'/path.name
+
 def reuse(
     path:Path,           # Result file
     settings:dict,       # All that the numbers depend on
@@ -186,17 +221,25 @@ def reuse(
     force:bool=False,    # Compute in any case?
     world:World=World()  # Rank 0 writes
 ) -> dict:               # `what`, `settings`, `versions`, `world`, `result`
-    "The stored record with these settings, or a new one, written to `path`"
-    old = _stored(path) if not force else None
-    if old and old['settings']==settings: return old
+    "The stored record with these settings, or a new one, written to its `place`"
+    old = found(path, settings) if not force else None
+    if old: return old
     res = dict(format=FORMAT, what=path.stem, settings=settings, versions=versions(), world=world.world, result=compute())
-    if world.main: write_json(path, res)
+    if world.main: write_json(place(path, res), res)
     return res
 
-def _stored(path):
-    "The record in a file; None, said aloud, where it is damaged"
-    try: return read_json(path, need=['settings', 'result']) if path.exists() else None
-    except TrionyxError as e: log0(f'{e} It is measured anew.')
+# %% ../nbs/12_bench.ipynb #ea08fceb
+def results(
+    folder # Of a run
+) -> dict: # Measure to its record
+    "What is stored of a run, after training"
+    d,res = Path(folder)/'bench',{}
+    for p in sorted(d.glob('*.json'))+sorted(d.glob('part/*.json')):
+        new,old = read_json(p, need=['settings','result']),res.get(p.stem)
+        if not old or _rank(new)>_rank(old): res[p.stem] = new
+    return dict(sorted(res.items()))
+
+def _rank(rec): return rec['settings'].get('step', 0),items_in(rec['result'])
 
 # %% ../nbs/12_bench.ipynb #0cdae146
 def settings_of(
@@ -233,7 +276,16 @@ def core_job(r, o, w): # As `bpb_job`
     if not o.bundle and o.fetch: in_turn(w, fetch_bundle)
     b = read_bundle(find_folder('evals', name), o.baselines)
     s = settings_of(r, bundle=b.folder.name, bundle_sha256=b.hash, baselines=b.baselines, limit=o.limit)
-    return s,lambda: core(r.model, r.tok, b, o.limit, o.max_tokens, w, (lambda s: None) if r.model.training else log0)
+    if r.model.training: return s,lambda: core(r.model, r.tok, b, o.limit, o.max_tokens, w, lambda s: None)
+    return s,lambda: core_by_task(r, b, o, w, s)
+
+def core_by_task(r, b, o, w, s): # As in `core_job`; the bundle; the settings
+    "CORE, with each task stored until all are done"
+    d = r.folder/'bench/core-tasks'
+    res = core(r.model, r.tok, b, o.limit, o.max_tokens, w, log0, lambda k, fn: reuse(d/f'{k}.json', dict(s, task=k), fn, o.force, w)['result'])
+    all_sum(np.zeros(1), w) # no rank reads them any more
+    if w.main: shutil.rmtree(d)
+    return res
 
 # %% ../nbs/12_bench.ipynb #4032f6c0
 IN_TRAINING = dict(bpb=bpb_job, core=core_job) # What can be measured while a run trains

@@ -6,16 +6,16 @@
 __all__ = ['OWN', 'USE', 'LIMITS', 'START', 'CITE', 'PILE', 'eval_results', 'emissions', 'sources_of', 'metadata', 'weak_points',
            'usage', 'environment', 'citation', 'weights_hash', 'data_of', 'body', 'card']
 
-# %% ../nbs/15a_card.ipynb #a6db23f9
+# %% ../nbs/15a_card.ipynb #a41bbd4a
 from .core import read_manifest
 from .checkpoints import checkpoint_path
 from .run import Run
-from .compare import BASE, CHAT, records, remarks
+from .compare import BASE, CHAT, records, remarks, table
 from .letters import foi_table
 from .tasks import EXAMS
 from .page import Command, Facts, Points, Table, to_md
 from .history import History, cost, was_read
-from .report import commands, facts, foi_parts, licences, post_table, spent, unmeasured
+from .report import commands, facts, foi_parts, licences, spent, unmeasured
 
 # %% ../nbs/15a_card.ipynb #ad1eef5b
 OWN = dict(bpb=('held-out text', 'bits per byte', 'bits_per_byte', 'bpb'), core=('DCLM CORE', 'CORE, mean centred accuracy', 'core', 'core'), foi=('FOI letters', 'share of checks passed', 'score', 'score'))
@@ -137,7 +137,7 @@ def citation(
     pile = any(o.startswith('common-pile/') for o in sources_of(h))
     return CITE.format(key=h.name.replace(' ', '-'), name=h.name, year=year, weights=weights[:16])+PILE*pile
 
-# %% ../nbs/15a_card.ipynb #d227bb51
+# %% ../nbs/15a_card.ipynb #af037952
 def weights_hash(run:Run) -> str: # Loaded
     "sha256 of the checkpoint's weights"
     return read_manifest(checkpoint_path(run.folder, run.step), verify=False)['files']['model.safetensors']['sha256']
@@ -157,8 +157,8 @@ def body(
     "The card's text"
     recs,name = records(f'{h.folder.parent}/{h.folder.name}'),h.name
     def _md(parts): return '\n\n'.join(map(to_md, parts))
-    tables = [Table(post_table(BASE, {name: recs}), 'Base model: bits per byte (less is better) and CORE (more is better), with 95% intervals')]
-    if h.chats: tables.append(Table(post_table(CHAT, {name: recs}, '{:.1%}'), 'After fine-tuning, with 95% intervals'))
+    tables = [Table(table(BASE, {name: recs}).rename_axis('task'), 'Base model: bits per byte (less is better) and CORE (more is better), with 95% intervals')]
+    if h.chats: tables.append(Table(table(CHAT, {name: recs}, '{:.1%}').rename_axis('task'), 'After fine-tuning, with 95% intervals'))
     letters = [foi_parts({name: recs})] if 'foi' in recs else []
     how = f"Step {run.step:,}; weights `{weights_hash(run)[:16]}`, tokenizer `{run.tok.hash[:16]}`, code `{h.noted[-1].get('commit') or 'unknown'}`, torch {h.noted[-1].get('torch', 'unknown')}."
     return {'Intended use':USE, 'Limits':'\n'.join([LIMITS, *map('- {}'.format, weak_points(recs))]), 'How to start it':usage(name, h.chats),

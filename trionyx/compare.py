@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['QUOTED', 'BASE', 'CHAT', 'bits', 'items_of', 'entries', 'p_exact', 'p_value', 'paired', 'mean_of', 'standard_error',
-           'holm', 'versus', 'sentence', 'records', 'value_of', 'table', 'remarks', 'compare_runs']
+           'holm', 'versus', 'sentence', 'records', 'value_of', 'table', 'remarks', 'is_part', 'compare_runs']
 
 # %% ../nbs/14e_compare.ipynb #9836e3c6
 import math
 from math import comb
 import numpy as np
 from .core import TrionyxError, find_folder, log0, read_json
-from .bench import bootstrap, centred
+from .bench import bootstrap, centred, items_in, results
 from .tasks import EXAMS
 
 # %% ../nbs/14e_compare.ipynb #bd4ec8dd
@@ -124,12 +124,13 @@ def sentence(
     r,            # Its row, from `versus`
     names:tuple   # Of the runs, as in the frame
 ) -> str:
-    "What the difference is worth, in words"
-    less,pts = k=='bpb',k in EXAMS or k.split('_text')[0] in EXAMS
+    "What the difference is worth, in words; the interval is that of the lead"
+    less,pts = k=='bpb',k.split('_text')[0].split('_plain')[0] in EXAMS
     if r.difference==0: return f'{k}: {names[0]} and {names[1]} score the same.'
     better,worse = names[::-1] if (r.difference>0)!=less else names
     u,f = (100,'{:.1f}') if pts else (1,'{:.3f}')
-    d,*iv = [f.format(o*u) for o in (abs(r.difference), r.low, r.high)]
+    lead = [r.difference, r.low, r.high] if r.difference>0 else [-r.difference, -r.high, -r.low]
+    d,*iv = [f.format(o*u) for o in lead]
     noise = 'beyond noise' if r.beyond else 'within noise'
     return f"{k}: {better} is ahead of {worse} by {d}{' points' if pts else ''} over {int(r.n):,} items (95%: {' to '.join(iv)}, p = {r.p:.2g}): {noise}."
 
@@ -147,36 +148,37 @@ CHAT = {'ARC-Easy':('arc_easy', 0.373, 0.482), 'ARC-Challenge':('arc_challenge',
 def records(
     name:str # A name under `runs`, or a path with a slash
 ) -> dict:   # Measure to its record
-    "What `bench` has measured of a run; bits per byte and CORE are those of its base run, where that has them"
+    "What `bench` has measured of a run; bits per byte and CORE are those of its base run, where that is here"
     d = find_folder('runs', name)
-    res = {p.stem: read_json(p, need=['settings','result']) for p in sorted((d/'bench').glob('*.json'))}
-    cfg = read_json(d/'config.json', need=['decided'])['decided']
+    res,cfg = results(d),read_json(d/'config.json', need=['decided'])['decided']
     base = d.parent/str(cfg.get('base', [''])[0]).split('/')[-1] if cfg['recipe']=='sft' else d
     if base==d or not base.is_dir(): return res
-    return {**res, **{k: v for k,v in records(f'{base.parent}/{base.name}').items() if k in ('bpb','core')}}
+    of_base = ('bpb','core')
+    return {k: v for k,v in res.items() if k not in of_base} | {k: v for k,v in results(base).items() if k in of_base}
 
 # %% ../nbs/14e_compare.ipynb #891c15d1
 def value_of(
     recs:dict, # From `records`
     key:str    # A measure, or `core/TASK`
-) -> float|None:
-    "The number a table shows; None where it was not measured"
+) -> tuple:    # Number, low and high end of its interval; empty where it was not measured
+    "What a table shows"
     k,_,t = key.partition('/')
-    if k not in recs: return None
-    r = recs[k]['result']
-    if t: return r['tasks'][t]['centred'] if t in r['tasks'] else None
-    return next(r[o] for o in ('bpb','core','accuracy','score') if o in r)
+    r = recs[k]['result'] if k in recs else {}
+    if t: return tuple(centred(x, o['chance']) for x in (o['accuracy'], *o['interval'])) if (o := r.get('tasks', {}).get(t)) else ()
+    return next(((r[o], *r['interval']) for o in ('bpb','core','accuracy','score') if o in r), ())
 
 def table(
-    rows:dict,       # `BASE` or `CHAT`
-    runs:dict,       # Name to its records
+    rows:dict,        # `BASE` or `CHAT`
+    runs:dict,        # Name to its records
     form:str='{:.3f}' # Of a number
-):                   # A frame of text, the quoted columns last
+):                    # A frame of text: runs with intervals, chance where guessing is not 0, the quoted columns last
     "One of the post's tables for any runs"
     import pandas as pd
-    def _say(x): return '–' if x is None else form.format(x)
-    cols = {n: [_say(value_of(r, k)) for k,*_ in rows.values()] for n,r in runs.items()}
-    return pd.DataFrame({**cols, **{q: [_say(o[i+1]) for o in rows.values()] for i,q in enumerate(QUOTED)}}, index=list(rows))
+    def _say(*xs): n,*iv = map(form.format, xs) if xs else '–'; return f"{n} ({' to '.join(iv)})" if iv else n
+    cols = {n: [_say(*value_of(r, k)) for k,*_ in rows.values()] for n,r in runs.items()}
+    luck = {} if rows is BASE else {'chance': [_say(*([EXAMS[k].chance] if k in EXAMS else [])) for k,*_ in rows.values()]}
+    quoted = {q: [_say(*([o[i+1]] if o[i+1] is not None else [])) for o in rows.values()] for i,q in enumerate(QUOTED)}
+    return pd.DataFrame({**cols, **luck, **quoted}, index=list(rows))
 
 # %% ../nbs/14e_compare.ipynb #0f83ecd2
 def remarks(
@@ -185,10 +187,19 @@ def remarks(
     "What must be known beside the numbers"
     res = []
     for n,recs in runs.items():
-        if r := recs.get('core', {}).get('result'): res.append(f"{n}: CORE with baselines {r['baselines']} over {r['covers']}")
-        part = [f'{k} on {m:,}' for k,v in recs.items() if (m := v['settings'].get('limit')) and v['result'].get('n', m)>=m]
+        if r := recs.get('core', {}).get('result'): res.append(f"{n}: CORE with baselines {r['baselines']} over {r['covers']} of {recs['core']['settings'].get('bundle', 'its bundle')}")
+        if theirs := {v['settings']['run'] for v in recs.values() if v['settings'].get('run', n)!=n}: res.append(f"{n}: base model is {', '.join(theirs)}")
+        part = [f"{k} on {items_in(v['result']):,}" for k,v in recs.items() if is_part(v)]
         if part: res.append(f"{n}: only a part of the items, {', '.join(part)}")
-    return [*res, 'quoted: from the post "Trionyx 2B" (CC BY 4.0); its held-out text and tokenizer are others, so its bits per byte are']
+    return [*res, 'base model: tasks are centred, 0 is guessing and 1 perfect; in brackets 95% intervals over items',
+            'quoted: from the post "Trionyx 2B" (CC BY 4.0); its held-out text and tokenizer are others, so its bits per byte are']
+
+def is_part(
+    rec:dict # From `bench`
+) -> bool:
+    "Were fewer items asked for than there are, perhaps?"
+    s,r = rec['settings'],rec['result']
+    return bool(s.get('docs')) or bool(m := s.get('limit')) and r.get('n', m)>=m
 
 # %% ../nbs/14e_compare.ipynb #0627fbc3
 def compare_runs(

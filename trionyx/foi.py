@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['misspell', 'Wish', 'draw_prompt', 'draw_parts', 'join_and', 'draw_columns', 'word_item', 'spread_period',
            'draw_below', 'asks_sheet', 'draw_opening', 'draw_list', 'draw_subject', 'draw_letter', 'Request',
-           'draw_change', 'draw_request', 'pair_at', 'period_at', 'request_at', 'requests', 'foi_docs', 'foi_rows',
-           'foi']
+           'bare_period', 'draw_change', 'draw_request', 'pair_at', 'period_at', 'request_at', 'requests', 'foi_docs',
+           'foi_rows', 'foi']
 
 # %% ../nbs/10_foi.ipynb #8cbe8be0
 import hashlib, json, random, re
@@ -232,6 +232,13 @@ class Request(Spec):
         own = [dict(role='user', content=self.prompt), dict(role='assistant', content=self.letter)]
         return own + [m for r in self.later for m in r.messages]
 
+# %% ../nbs/10_foi.ipynb #f01a2b3c
+def bare_period(
+    period:str # One of `periods`
+) -> str:
+    "What stands behind \"limit it to\""
+    return re.sub(r'^(in|during|over|from) ', '', re.sub(r'^(since|between)', r'the time \1', period))
+
 # %% ../nbs/10_foi.ipynb #50265262
 _FEW = {1: 'one', 2: 'two', 3: 'three', 4: 'four'}
 
@@ -240,15 +247,21 @@ def draw_change(
     letter:str,        # The first letter
     n:int,             # Its items
     period:str,        # Its period
-    wish:Wish          # What the first turn asked for
+    wish:Wish,         # What the first turn asked for
+    quality:str='standard' # Whose phrases
 ) -> tuple[str,str,Wish]:
     "The second turn, and the period and wish of the second letter"
     kinds = ['change_period'] + ['change_items']*(n>1) + ['change_sheet']*(not asks_sheet([letter])) + ['change_short']*(letter.count('\n\n')>4 and not wish.sheet)
     kind = rng.choice(kinds)
-    new = rng.choice(list(periods())) if kind=='change_period' else period
+    new = _other(rng, period) if kind=='change_period' else period
     keep = rng.randint(1, n-1) if kind=='change_items' else n
-    said = say(rng, kind, 'fine', period=new, few=_FEW.get(keep, ''), last=str(keep))
+    said = say(rng, kind, quality, period=new, bare=bare_period(new), few=_FEW.get(keep, ''), last=str(keep))
     return said, new, Wish(keep if kind=='change_items' else wish.items, wish.sheet or kind=='change_sheet', wish.brief or kind=='change_short')
+
+def _other(rng, period):
+    "Another period; two in five are a single year, which people ask for most"
+    one = [o for o in periods() if re.fullmatch(r'(in|during) \d{4}', o)]
+    return rng.choice([o for o in (one if rng.random()<0.4 else periods()) if o!=period])
 
 # %% ../nbs/10_foi.ipynb #6a4f858c
 def draw_request(
@@ -258,7 +271,7 @@ def draw_request(
     period:str,            # When, one of `periods`
     quality:str='standard' # 'standard' or 'fine'
 ) -> Request:
-    "One request for this pair and period; of quality 'fine', one in seven has a second turn"
+    "One request for this pair and period; one in seven has a second turn"
     spec = Spec(authority, topic, period if rng.random()<0.4 else '')
     body,key = rng.choice((authority.full, authority.short)),rng.getrandbits(48)
     wish = rng.choice(tuple(_WISHES)) if quality=='fine' and rng.random()<0.15 else ''
@@ -266,8 +279,8 @@ def draw_request(
     prompt,w = draw_prompt(rng, spec, body, name, quality, wish),_WISHES.get(wish, Wish())
     letter,its = draw_letter(random.Random(key), spec, period, body, name, quality, w)
     later = ()
-    if quality=='fine' and rng.random()<0.15:
-        said,new,w = draw_change(rng, letter, len(its), period, w)
+    if rng.random()<0.15:
+        said,new,w = draw_change(rng, letter, len(its), period, w, quality)
         second,its2 = draw_letter(random.Random(key), spec, new, body, name, quality, w)
         later = Request(authority, topic, new if new!=period else spec.period, said, second, tuple(its2)),
     return Request(authority, topic, spec.period, prompt, letter, tuple(its), later)
@@ -364,7 +377,7 @@ def foi(
     kind:str='chat',    # 'chat': prompt and letter as `messages`; 'docs': documents for pretraining; 'prompts': prompts alone
     split:str='',       # 'train', 'held_out' or 'all'; empty: 'held_out' for prompts, else 'train'. Documents are always of 'train'
     seed:int=0,         # Another seed, another stream
-    quality:str='standard' # 'standard': plain, as 51,000 of the post; 'fine': all ways to ask, with second turns, for 150,000
+    quality:str='standard' # 'standard': plain, as 51,000 of the post; 'fine': all ways to ask, for 150,000
 ) -> Path:              # The file
     "Write generated FOI requests as JSON lines"
     if kind not in ('chat','docs','prompts'): raise TrionyxError(f"expected kind 'chat', 'docs' or 'prompts', found '{kind}'. Choose one of the three.")

@@ -103,9 +103,9 @@ def fill(
 ) -> Filled:
     "A sentence with its slots filled, and what is personal marked"
     res,who,end = Filled(),{},0
-    for m in re.finditer(r'\{(\w+)\}', sentence):
+    for m in re.finditer(r'\{([\w ]+)(?:=([^}]*))?\}', sentence):
         res.text += sentence[end:m.start()]
-        v,end = value(rng, m[1], who),m.end()
+        v,end = m[2] or value(rng, m[1], who),m.end()
         if not m[1].islower():
             kind = re.sub(r'\d', '', m[1])
             res.marks.append((len(res.text), len(res.text)+len(v), KINDS.get(kind, kind)))
@@ -115,7 +115,7 @@ def fill(
 
 def hard_letters(
     n:int,              # Letters
-    half:str='tuned',   # 'tuned' or 'held_out'
+    half:str='tuned',   # 'tuned', 'held_out' or 'fresh'
     seed:int=0          # Of what fills them
 ): # Yields `Filled`
     "Letters with marks, from the sentences in turn"

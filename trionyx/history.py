@@ -6,12 +6,13 @@
 __all__ = ['KINDS', 'read_log', 'lasted', 'start_of', 'clock', 'metrics', 'History', 'read_history', 'standing', 'whereabouts',
            'cause', 'events', 'interruptions', 'was_read', 'benched', 'ranks_of', 'cost']
 
-# %% ../nbs/14h_history.ipynb #a9f8e102
+# %% ../nbs/14h_history.ipynb #8bbd2080
 from dataclasses import dataclass, field
 from pathlib import Path
 from .core import StepLog, TrionyxError, find_folder, log0, read_json
 from .ledger import attribution
 from .train import TIMED, duration
+from .bench import results
 
 # %% ../nbs/14h_history.ipynb #14f5be30
 def read_log(
@@ -169,12 +170,12 @@ def was_read(
     "What a run was trained on"
     if (h.folder/'ledger/plan.json').exists(): return attribution(h.folder)
 
-# %% ../nbs/14h_history.ipynb #b155ddab
+# %% ../nbs/14h_history.ipynb #39879238
 def benched(
     h:History # Which run
 ) -> dict:    # `bpb`, `core`, `foi`, …, as far as they are there, to their records
     "What `bench` has measured"
-    return {p.stem: read_json(p, need=['settings','result']) for p in sorted((h.folder/'bench').glob('*.json'))}
+    return results(h.folder)
 
 # %% ../nbs/14h_history.ipynb #e3ea083f
 def ranks_of(h): # A run

@@ -190,7 +190,7 @@ _HEAD  = re.compile(r'(?<!\w)[\w/.:-]*$')
 _NOUN  = r"(?:ref(?:erence)?s?|case|crime|complaint|claim|incident|ticket|application|appeal|passport|prisoner|licen[cs]e|payroll|collar|UTR|log|CAD|URN|membership|customer|client|enquiry|file|tenancy|policy)"
 _QUOTE = re.compile(rf"(?i)\b(?:{_NOUN}(?:[ -](?:ref(?:erence)?|no|number|num|id|code)){{0,2}}|quot(?:e|ing))\.?(?:\s?\([^()\n]{{0,20}}\))?[\s:#=-]*(?:(?:is|was|are|the)\s+)*(?:[A-Z]{{2,4}} )?$")
 _ALSO  = re.compile(r"(?:['’]s(?: is)?|and|or|also) $")
-_KNOWN = re.compile(r'(?:FOI|EIR|RFI|SAR|DPA|CAS|CRM|ICO|IC|FS|FER|IR|FOIA)[ /:-]?\d[\w/.-]{3,}|[A-Z]{2,5}[/-](?:[A-Z]{1,4}[/-])?\d{2,4}[/-]\d{3,}(?:[/-]\d+)?|[A-Z]{2,5}/(?:[A-Z]{1,4}/)?\d{5,}/\d\d|[A-Z]\d{7,8}')
+_KNOWN = re.compile(r'(?:FOI|EIR|RFI|SAR|DPA|CAS|CRM|ICO|IC|FS|FER|IR|FOIA)[ /:-]?\d[\w/.-]{3,}|[A-Z]{2,5}[/-](?:[A-Z]{1,4}[/-])?\d{2,4}[/-]\d{3,}(?:[/-]\d+)?|[A-Z]{2,5}/(?:[A-Z]{1,4}/)?\d{5,}/\d\d|[A-Z]\d{7,8}|(?:19|20)\d\d/\d{5,}|\d\d/\d{5,6}/\d\d')
 
 def references(
     text:str # Any text

@@ -1,0 +1,83 @@
+"""Run notebooks from top to bottom in Jupyter's own kernel, and compare what comes out with what is stored:
+
+    python tests/fresh.py                    all of them, two at a time
+    python tests/fresh.py 05_model tour      only these
+    python tests/fresh.py --write            keep the fresh outputs (then nbdev_clean)
+"""
+import argparse, base64, os, re, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import nbformat
+from house import root
+
+SKIPPED = r'(?m)^#\|\s*(notest|cuda|slow|eval:\s*false)\b'  # Cells that a plain run leaves out
+ENV = dict(TQDM_DISABLE='1', TOKENIZERS_PARALLELISM='false', HF_HUB_OFFLINE='1')
+
+def execute(path, timeout=900):
+    "The notebook with fresh outputs; cells that are left out keep theirs. Raises `CellExecutionError`"
+    from nbclient import NotebookClient
+    nb = nbformat.read(path, 4)
+    left = {c.id: (c.source, c.outputs) for c in nb.cells if c.cell_type=='code' and re.search(SKIPPED, c.source)}
+    for c in nb.cells:
+        if c.id in left: c.source = 'None'
+    NotebookClient(nb, timeout=timeout, kernel_name='python3', resources=dict(metadata=dict(path=str(Path(path).parent)))).execute()
+    for c in nb.cells:
+        if c.id in left: c.source,c.outputs = left[c.id]
+        if c.cell_type!='code': continue
+        c.execution_count,c.metadata = None,{k: v for k,v in c.metadata.items() if k!='execution'}
+        c.outputs = [o for o in c.outputs if o.get('name')!='stderr']
+        for o in c.outputs:
+            if 'execution_count' in o: o.execution_count = None
+    return nb
+
+def pixels(png):
+    "A picture as numbers"
+    from io import BytesIO
+    from matplotlib.image import imread
+    return imread(BytesIO(base64.b64decode(png)))
+
+def same_picture(a, b):
+    "Do two PNGs show the same? Versions of a library may smooth a line otherwise"
+    x,y = pixels(a),pixels(b)
+    return x.shape==y.shape and abs(x-y).mean()<.002
+
+def shown(cell):
+    "What a reader sees below a cell: text, and pictures"
+    outs = [o for o in cell.get('outputs', []) if o.get('name')!='stderr']
+    text = ''.join(o.text if o.output_type=='stream' else o.get('data', {}).get('text/plain', '')+'\n' for o in outs)
+    return text.strip(),[o.data['image/png'] for o in outs if 'image/png' in o.get('data', {})]
+
+def differences(old, new):
+    "(cell's source, stored, fresh) wherever a reader sees something else"
+    for a,b in zip(old.cells, new.cells):
+        if a.cell_type!='code' or re.search(SKIPPED, a.source): continue
+        (t,ps),(u,qs) = shown(a),shown(b)
+        if t!=u: yield a.source,t,u
+        elif len(ps)!=len(qs) or not all(map(same_picture, ps, qs)): yield a.source,'a picture','another picture'
+
+def check(path, write=False):
+    "Run one notebook; its name, seconds, and differences or an error"
+    old,t = nbformat.read(path, 4),time.monotonic()
+    try: new = execute(path)
+    except Exception as e: return path.stem,time.monotonic()-t,[('', 'no error', re.sub('\x1b\\[[0-9;]*m', '', str(e))[-1500:])]
+    res = list(differences(old, new))
+    if write and res: nbformat.write(new, path)
+    return path.stem,time.monotonic()-t,res
+
+if __name__=='__main__':
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('names', nargs='*')
+    p.add_argument('--write', action='store_true', help='Keep fresh outputs')
+    p.add_argument('--jobs', type=int, default=2, help='Notebooks at a time')
+    a = p.parse_args()
+    os.environ.update(ENV)
+    os.environ['PYTHONPATH'] = f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    paths = [root/'nbs'/f"{Path(o).name.removesuffix('.ipynb')}.ipynb" for o in a.names] or sorted((root/'nbs').glob('*.ipynb'))
+    bad = 0
+    with ThreadPoolExecutor(a.jobs) as ex:
+        for name,secs,res in ex.map(lambda o: check(o, a.write), paths):
+            bad += bool(res)
+            print(f"{'differs' if res else 'same   '} {name} ({secs:.0f} s)", flush=True)
+            for src,t,u in res: print(f'  {src.strip().splitlines()[-1][:100] if src else ""}\n    stored: {t[:200]!r}\n    fresh:  {u[:200]!r}', flush=True)
+    print(f'{len(paths)-bad} as stored, {bad} not')
+    sys.exit(bad>0 and not a.write)
