@@ -21,7 +21,7 @@ from .authorities import data_text
 # %% ../nbs/14b_page.ipynb #49fbe590
 BLUE,RED,GREEN,ORANGE,GREY = '#0072B2','#D55E00','#009E73','#E69F00','#999999'
 
-# %% ../nbs/14b_page.ipynb #06804bad
+# %% ../nbs/14b_page.ipynb #c7fd2c46
 def axes(
     title:str,        # The figure's claim
     x:str,            # Name and unit
@@ -33,7 +33,7 @@ def axes(
     from matplotlib.figure import Figure
     ax = Figure(figsize=(width, height), dpi=100, layout='constrained').add_subplot()
     ax.set(xlabel=x, ylabel=y)
-    ax.set_title(fill(title, 58), fontsize=10, x=0, ha='left')
+    ax.set_title(fill(title, 58), fontsize=10, loc='center', x=0, ha='left')
     return framed(ax)
 
 def framed(ax): # As from `axes`
@@ -91,7 +91,7 @@ def dumbbell(
     ax.figure.legend(loc='outside upper right', ncols=2, frameon=False, fontsize=8)
     return ax
 
-# %% ../nbs/14b_page.ipynb #965d951a
+# %% ../nbs/14b_page.ipynb #3a6ad434
 def panels(
     names:list,  # One for each panel
     x:str,       # Name and unit of all
@@ -105,7 +105,7 @@ def panels(
     fig = Figure(figsize=(4.2, 0.7+0.95*m), dpi=100, layout='constrained')
     axs = list(fig.subplots(m, n, sharex=True, sharey=True, squeeze=False).flat)
     for a in axs[len(names):]: a.set_visible(False)
-    for a,k in zip(axs, names): framed(a).set_title(str(k).replace('$', r'\$'), fontsize=8, x=0, ha='left')
+    for a,k in zip(axs, names): framed(a).set_title(str(k).replace('$', r'\$'), fontsize=8, loc='center', x=0, ha='left')
     fig.supxlabel(x, fontsize=9)
     fig.supylabel(y, fontsize=9)
     fig.claim = title
