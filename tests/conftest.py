@@ -1,5 +1,5 @@
 "Every test writes to temporary folders; what a run would write goes to a `TRIONYX_HOME` of its own"
-import os, sys
+import os, shutil, sys
 from pathlib import Path
 import pytest
 
@@ -20,6 +20,19 @@ def trionyx_home(tmp_path_factory):
 def root():
     "The repository"
     return Path(__file__).resolve().parents[1]
+
+@pytest.fixture(scope='module')
+def browser():
+    "Chromium, driven by playwright; skips where either is missing"
+    from house import extra
+    extra('playwright')
+    exe = next((shutil.which(o) for o in ('chromium', 'chromium-browser', 'google-chrome') if shutil.which(o)), None)
+    if not exe: pytest.skip('no Chromium here: apt-get install chromium')
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=exe, args=['--no-sandbox'])
+        yield b
+        b.close()
 
 try:
     from hypothesis import settings

@@ -1,5 +1,5 @@
 "The server on a real socket: the real openai client, clients that vanish, a thousand random requests, Ctrl-C, a browser"
-import asyncio, json, os, random, re, shutil, signal, socket, subprocess, sys, threading, time
+import asyncio, json, os, random, re, signal, socket, subprocess, sys, threading, time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 import httpx, pytest, torch, uvicorn
@@ -265,17 +265,6 @@ def test_terminal_in_a_real_terminal(runs, tmp_path):
     assert c.exitstatus==0
 
 # ---- the page, in a real browser
-
-@pytest.fixture(scope='module')
-def browser():
-    extra('playwright')
-    exe = next((shutil.which(o) for o in ('chromium', 'chromium-browser', 'google-chrome') if shutil.which(o)), None)
-    if not exe: pytest.skip('no Chromium here: apt-get install chromium')
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=exe, args=['--no-sandbox'])
-        yield b
-        b.close()
 
 @pytest.fixture(scope='module')
 def site(runs):

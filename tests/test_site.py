@@ -1,5 +1,5 @@
 "The sources of the site, tested without Quarto: sidebar, front matter, links, stored outputs, the filter, README.md"
-import json, os, re, shutil, sys, unicodedata
+import json, os, re, sys, unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import nbformat, pytest, yaml
@@ -283,17 +283,6 @@ def html(documented):
 
 @every
 def test_page_is_light(html, name): assert len(html[name].encode())<1_500_000, f'{len(html[name].encode())/1e6:.1f} MB'
-
-@pytest.fixture(scope='module')
-def browser():
-    extra('playwright')
-    exe = next((shutil.which(o) for o in ('chromium', 'chromium-browser', 'google-chrome') if shutil.which(o)), None)
-    if not exe: pytest.skip('no Chromium here: apt-get install chromium')
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=exe, args=['--no-sandbox'])
-        yield b
-        b.close()
 
 WIDER = """() => { const w = document.documentElement.clientWidth; return [...document.querySelectorAll('main *')].filter(o => { if (o.getBoundingClientRect().right <= w+1) return false;
     for (let p = o.parentElement; p; p = p.parentElement) if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(p).overflowX)) return false; return true }).slice(0, 3).map(o => o.outerHTML.slice(0, 160)) }"""

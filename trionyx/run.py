@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import torch, torch.distributed as dist
 from .checkpoints import Save, begin_at, checkpoint_path, checkpoints, latest_checkpoint, load_checkpoint, step_of
 from .core import (World, TrionyxError, find_folder, folder_of, hold_memory, init_world, log0, pick_device, pick_dtype, read_json, versions, write_json)
+from .energy import hardware
 from .loader import PretrainData, val_batches
 from .ledger import write_attribution
 from .metrics import Tracker, check_tracker, mfu_line, peak_of
@@ -64,7 +65,7 @@ def circumstances(
     dtype:torch.dtype # Of matrix products
 ) -> dict:
     "What is noted at each start of a run: command, time, machine, versions"
-    return dict(command=shlex.join(sys.argv), time=time.strftime('%Y-%m-%d %H:%M:%S'), world=world.world, device=str(world.device), dtype=str(dtype), **versions())
+    return dict(command=shlex.join(sys.argv), time=time.strftime('%Y-%m-%d %H:%M:%S'), world=world.world, device=str(world.device), hardware=hardware(world.device), dtype=str(dtype), **versions())
 
 # %% ../nbs/08b_run.ipynb #78e0c928
 def row_range(
