@@ -77,7 +77,7 @@ SCORE = dict(
     replay         = ('import os\nif os.fork()==0: os._exit(0)\nos._exit(0)', 'ended before|PermissionError'),
     child_answers  = ('import os\npid = os.fork()\ndef f(x): return 0', r'.'),
     quiet_tests    = ('import fcntl, os\nfor i in (1, 2):\n    fcntl.fcntl(i, 4, os.O_NONBLOCK)\n    try:\n        while True: os.write(i, b"x"*4096)\n    except OSError: pass\ndef f(x): return 0', r'\[0, 0, 0\]|printed more'),
-    planted        = ('for o in ("sitecustomize.py", "_socket.py", "os.py"): open(f"/tmp/{o}", "w").write("import os; os._exit(0)")\ndef f(x): return 0', r'\[0, 0, 0\]|Permission'),
+    planted        = ('for o in ("sitecustomize.py", "_socket.py", "os.py"): open(o, "w").write("import os; os._exit(0)")\ndef f(x): return 0', r'\[0, 0, 0\]|Permission'),
     no_function    = ('g = 1', 'no attribute'),
     syntax         = ('def f(x) return x+1', 'SyntaxError'),
     null_bytes     = ('def f(x): return x+1\0', 'null bytes'),

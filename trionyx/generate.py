@@ -28,7 +28,7 @@ class Swift(Block):
         y = self.attention(h.view(x0.shape), ve, *args).flatten(0, 1)
         x = linear(y, self.o).add_(x)
         return linear(linear(norm(x), self.up).relu_().square_(), self.down).add_(x).view(x0.shape)
-    def attention(self, x, ve, cos, sin, way, masks, cache=None): # As for `Block`
+    def attention(self, x, ve, cos, sin, masks, cache=None): # As for `Block`
         "Mixed values of all heads, (B, T, dim)"
         B,T,_ = x.shape
         n = len(self.v)//self.D
@@ -36,7 +36,8 @@ class Swift(Block):
         if ve is not None: v = torch.addcmul(v, self.gates(x)[...,None], ve.view(v.shape))
         (q,k),v,mask = turn(qk.transpose(1, 2), cos, sin).tensor_split([-n], 1),v.transpose(1, 2),None
         if cache is not None: k,v,mask = cache.update(self.i, k, v, self.window)
-        y = WAYS[way][1](q, k, v, self.window, masks[self.window]) if masks else attend_past(q, k, v, mask)
+        way,mask = masks[self.window] if masks else (None, mask)
+        y = WAYS[way][1](q, k, v, self.window, mask) if masks else attend_past(q, k, v, mask)
         return y.transpose(1, 2).reshape(B, T, -1)
 
 def for_inference(

@@ -112,19 +112,18 @@ def pass_flops(
 
 # %% ../nbs/18_speed.ipynb #84d42a65
 def muon_flops(
-    shape:tuple, # Of a matrix
-    dtype=torch.bfloat16 # Of the products
+    shape:tuple # Of a matrix
 ) -> float:
-    "Floating point operations of one step of Muon, as `polar_express` goes"
+    "Floating point operations of one step of Muon"
     r,c = sorted(shape)
-    return 4*r*r*c + 34*r**3 if dtype==torch.float32 and c>=2*r else 5*(4*r*r*c + 2*r**3)
+    return 5*(4*r*r*c + 2*r**3)
 
 def optimizer_work(
     opt # A `MuonAdamW`
 ) -> tuple: # FLOPs, bytes, of all its parameters
     "What a step of the optimizer must do"
     kinds = [(opt.group_of[n]['kind'], p.shape) for n,p in opt.params.items()]
-    return sum(muon_flops(s, opt.dtype) for k,s in kinds if k=='muon'),sum(4*prod(s)*(5 if k=='muon' else 7) for k,s in kinds)
+    return sum(muon_flops(s) for k,s in kinds if k=='muon'),sum(4*prod(s)*(5 if k=='muon' else 7) for k,s in kinds)
 
 # %% ../nbs/18_speed.ipynb #2aed7c10
 class Step:
