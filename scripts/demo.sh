@@ -23,11 +23,11 @@ foi=$TRIONYX_HOME/data/demo-foi.jsonl
 letter='Write an FOI request to TfL about biscuits'
 
 names=(requests documents tokenizer tokens pretrain fine-tune bench report)
-nominal=(5 15 4 7 180 375 12 8)
+nominal=(3 12 4 6 180 165 12 8)
 . scripts/stages.sh
 
 next 'FOI requests made from topics and authorities, to read in pretraining'
-[ -s "$foi" ] || python scripts/foi.py --kind docs --n 12000 --out "$foi"
+[ -s "$foi" ] || python scripts/foi.py --kind docs --n 4000 --out "$foi"
 next 'the documentation of the installed Python packages, cleaned, without duplicates'
 python scripts/prepare.py --name demo --packages --data "foi=$foi${own:+,$own}" ${license[@]+"${license[@]}"} --held-out 0.02 --stage docs
 next 'a vocabulary of 4,096 tokens, learned from these documents'
@@ -37,7 +37,7 @@ python scripts/prepare.py --name demo --stage tokens
 next 'a GPT of 4 layers learns to continue text'
 python scripts/pretrain.py --name demo --recipe demo --eval-every 200 --eval-tokens 60000 --save-secs 15
 next 'it learns to answer with a letter'
-python scripts/sft.py demo --foi 27000 --batch 4096 --steps 1250 --eval-every 625 --save-secs 15
+python scripts/sft.py demo --foi 9000 --batch 4096 --steps 550 --eval-every 275 --save-secs 15
 next 'bits per byte on held-out text, and 50 letters for prompts it has never seen'
 python scripts/bench.py demo --what bpb
 python scripts/bench.py demo-sft --what foi --letters 50
