@@ -262,6 +262,7 @@ def store_of(
     folder           # Where stores and fetched files go
 ) -> Path:
     "The store of an input, made where it is not there yet"
+    if i.kind=='made' and rules.long=='refuse': rules = replace(rules, long='drop')
     key = [i.kind, i.sha or i.where, i.file, i.revision, split, p.form, p.held_out if not p.held else 0, p.license, tok.hash, asdict(rules)]
     to = Path(folder)/f'{p.name}-{split}-{sha256(json.dumps(key).encode())[:16]}'
     if (to/'manifest.json').exists(): return to
