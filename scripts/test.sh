@@ -50,7 +50,8 @@ if [ $# -eq 0 ]; then
     trionyx_extra openai==3.54.0; count 'the openai client for tests/test_serve.py' $?
     trionyx_extra playwright==1.65.2; count 'playwright for tests/test_serve.py' $?
     echo "== pytest tests"
-    OMP_NUM_THREADS=2 python -m pytest tests -q -p no:cacheprovider --basetemp="$work/pytest" --durations=5 2>&1 | tee "$work/pytest.log"
+    # Two processes, and a file's tests in one of them: they share what is dear to make.
+    python -m pytest tests -q -n 2 --dist loadfile -p no:cacheprovider --basetemp="$work/pytest" --durations=12 2>&1 | tee "$work/pytest.log"
     rc=${PIPESTATUS[0]}
     last=$(grep -E '^(=+ )?[0-9]+ (passed|failed|error|skipped).* in ' "$work/pytest.log" | tail -n 1)
     get() { printf '%s' "$last" | grep -oE "[0-9]+ $1" | grep -oE '[0-9]+' || echo 0; }
