@@ -242,6 +242,9 @@ def test_filter(documented, name):
     if name in chapters:
         shown = sum('show_doc(' in flat(c)['source'] for c in d['cells'])
         assert shown and all(c.get('outputs') for c in d['cells'] if 'show_doc(' in flat(c)['source']), 'exported names are documented'
+        md = '\n'.join(''.join(o.get('data', {}).get('text/markdown', '')) for c in d['cells'] for o in c.get('outputs', []))
+        assert set(re.findall(r'\[source\]\(\S+?/trionyx/(\w+)\.py#', md))=={Path(name).stem.split('_', 1)[1]}, 'a source link goes to the module of its page'
+        assert not [o for o in re.findall(r'(?s)```python(.*?)\n```', md) if '](' in o], 'a signature is code: links in it would be shown as they are written'
 
 def flat(c): return dict(c, source=c['source'] if isinstance(c['source'], str) else ''.join(c['source']))
 

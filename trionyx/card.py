@@ -44,11 +44,13 @@ def emissions(
     return dict(emissions=round(grid*sum(c['kwh'] for c in cs), 1), source=f'counters of the devices, {grid:g} g CO2 per kWh', training_type='fine-tuning' if h.chats else 'pre-training',
                 hardware_used=', '.join(dict.fromkeys(f"{c['ranks']} x {c['hardware']}" for c in cs)))
 
+# %% ../nbs/15a_card.ipynb #d004b6ba
 def sources_of(h): # A run
     "The hub's data sets that any stage has read"
     read = [was_read(s) for s in h.stages]
     return sorted({v['hub'] for a in read if a for v in a['sources'].values() if v.get('hub')})
 
+# %% ../nbs/15a_card.ipynb #3510c1d8
 def metadata(
     h:History,      # A run
     license:str='', # Identifier as the hub uses it, as in 'apache-2.0'; empty: not stated
@@ -105,6 +107,17 @@ def usage(
     return START.format(path=name, ask=talk if chats else "ids = tok('The capital of the UK is', return_tensors='pt')")+own
 
 # %% ../nbs/15a_card.ipynb #b0e5b450
+def environment(
+    h:History,        # A run
+    price:float=None, # As for `spent`
+    grid:float=None   # As for `emissions`
+) -> list:            # Parts
+    "Hardware, hours, energy, emissions"
+    co2 = emissions(h, grid)
+    said = f"Emissions: {co2['emissions']:,.1f} g CO2 equivalent ({co2['source']})." if co2 else 'Emissions are not stated: they need the energy from the devices and --grid, the grams of CO2 for a kilowatt-hour where the machine stands.'
+    return [spent([h], price), Points([said, 'Preparing data and experiments that came before are not counted.'])]
+
+# %% ../nbs/15a_card.ipynb #aacb4c31
 CITE = """```bibtex
 @software{{{key},
   title = {{{name}}},
@@ -117,16 +130,6 @@ CITE = """```bibtex
 
 The architecture, the mix and the quoted results are those of the post "Trionyx 2B" (CC BY 4.0)."""
 PILE = ' The text is from the Common Pile v0.1 (arXiv 2506.05209), whose documents keep the licences listed above.'
-
-def environment(
-    h:History,        # A run
-    price:float=None, # As for `spent`
-    grid:float=None   # As for `emissions`
-) -> list:            # Parts
-    "Hardware, hours, energy, emissions"
-    co2 = emissions(h, grid)
-    said = f"Emissions: {co2['emissions']:,.1f} g CO2 equivalent ({co2['source']})." if co2 else 'Emissions are not stated: they need the energy from the devices and --grid, the grams of CO2 for a kilowatt-hour where the machine stands.'
-    return [spent([h], price), Points([said, 'Preparing data and experiments that came before are not counted.'])]
 
 def citation(
     h:History,    # A run
@@ -148,6 +151,7 @@ def data_of(
     "What each stage has read, under which licence"
     return [licences(s, a) for s in h.stages if (a := was_read(s))]
 
+# %% ../nbs/15a_card.ipynb #2afc42ef
 def body(
     h:History,       # A run
     run:Run,         # The same, loaded
@@ -165,6 +169,7 @@ def body(
             'Results':_md([*tables, *letters, Points(remarks({name: recs})), *unmeasured([h])]), 'Training data':_md(data_of(h)) or 'Not recorded.',
             'How it was made':f"{how}\n\n{to_md(Command('The commands, in order:', commands([h])))}", 'Environment':_md(environment(h, price, grid)), 'Citation':citation(h, weights_hash(run))}
 
+# %% ../nbs/15a_card.ipynb #023c5a68
 def card(
     h:History,       # A run
     run:Run,         # The same, loaded
