@@ -221,14 +221,14 @@ def draw_growth(
 ):
     "Time and memory along each axis, with their laws"
     import matplotlib.pyplot as plt
-    fig,axs = plt.subplots(2, max(1, len(axes)), figsize=(1.55*max(1, len(axes))+.2, 3.6), squeeze=False, dpi=75)
-    for (a,b),r in zip(axs.T, axes):
-        for p,ys,ls in ((a, r['secs'], r['law_secs']), (b, np.array(r['bytes'])/1e6, r['law_bytes'])):
-            p.loglog(r['xs'], ys, 'o', ms=3)
-            p.loglog(r['xs'], np.array(ls)*ys[-1]/ls[-1], lw=.8)
-            p.tick_params(labelsize=6, which='both'); p.minorticks_off()
-        a.set_title(r['name'], fontsize=8)
-    axs[0,0].set_ylabel('seconds', fontsize=8); axs[1,0].set_ylabel('MB', fontsize=8)
-    fig.tight_layout()
+    n = max(1, len(axes))
+    fig,axs = plt.subplots(n, 2, figsize=(5, 1.3*n+.3), squeeze=False, layout='constrained')
+    for row,r in zip(axs, axes):
+        for p,unit,ys,ls in zip(row, ('seconds', 'MB'), (r['secs'], np.array(r['bytes'])/1e6), (r['law_secs'], r['law_bytes'])):
+            p.loglog(r['xs'], ys, 'o', ms=4)
+            p.loglog(r['xs'], np.array(ls)*ys[-1]/ls[-1], lw=1)
+            p.minorticks_off()
+            for t,vs in ((p.set_xticks, r['xs']), (p.set_yticks, ys)): t([min(vs), max(vs)], [f'{v:,.3g}' if v<1e3 else f'{v:,.0f}' for v in (min(vs), max(vs))], fontsize=8)
+            p.set_xlabel(r['name'], fontsize=9, labelpad=-8); p.set_ylabel(unit, fontsize=9)
     if path: fig.savefig(path); plt.close(fig)
     return fig
