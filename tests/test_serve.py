@@ -2,7 +2,7 @@
 import asyncio, json, os, random, re, signal, socket, subprocess, sys, threading, time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-import httpx, pytest, torch, uvicorn
+import httpx, pytest, torch
 from house import extra, root
 from trionyx.checkpoints import save_checkpoint
 from trionyx.core import StepLog
@@ -10,7 +10,7 @@ from trionyx.generate import chat_reply, generate
 from trionyx.model import GPT, GPTConfig
 from trionyx.optim import make_optimizer
 from trionyx.run import load_run, open_run
-from trionyx.server import Ending, Limits, Service, bound
+from trionyx.server import Limits, Service, bound
 from trionyx.tokenizer import train_tokenizer
 
 def make_run(folder, recipe, seed):
@@ -34,9 +34,7 @@ def runs(tmp_path_factory):
 @contextmanager
 def serving(service, routes=()):
     "The address of a service, on a socket and in a thread of its own"
-    sock = bound('127.0.0.1', 0)
-    server = Ending(uvicorn.Config(service.app(routes), log_level='warning', access_log=False, lifespan='off', timeout_graceful_shutdown=5))
-    server.engines = service.engines.values()
+    sock,server = bound('127.0.0.1', 0),service.server(service.app(routes))
     t = threading.Thread(target=server.run, kwargs=dict(sockets=[sock]))
     t.start()
     try:
@@ -134,18 +132,25 @@ def test_a_client_that_vanishes(server, endless):
         assert until(lambda: s.engines['letters'].stats['ended_gone']==gone+1) and until(lambda: not s.engines['letters'].live)
     assert completion(url).status_code==200
 
-def test_queue_full_and_rate(runs, endless):
-    with serving(Service(runs[:1], rows=1, waiting=1, limits=Limits(rate=8, new=400))) as url:
-        rs,ts = [],[]
-        for _ in range(4):
-            ts.append(threading.Thread(target=lambda: rs.append(completion(url, max_tokens=400, temperature=1)))); ts[-1].start(); time.sleep(0.05)
+def test_queue_full_and_rate(runs, monkeypatch):
+    from trionyx.engine import Engine
+    from trionyx.server import Rate
+    step,gate,wait = Engine.step,threading.Event(),Rate.wait
+    monkeypatch.setattr(Engine, 'step', lambda self: gate.wait(60) and step(self))
+    monkeypatch.setattr(Rate, 'wait', lambda self, who, now: wait(self, who, 0.)) # its clock stands still
+    s = Service(runs[:1], rows=1, waiting=1, limits=Limits(rate=6, new=400))
+    with serving(s) as url:
+        rs,ts,e = [],[],s.engines['letters']
+        for held in (lambda: e.live, lambda: e.waiting):
+            ts.append(threading.Thread(target=lambda: rs.append(completion(url, max_tokens=2)))); ts[-1].start()
+            assert until(held)
+        full = completion(url)
+        assert full.status_code==429 and full.headers['retry-after'] and full.json()['error']['code']=='queue_full'
+        gate.set()
         for t in ts: t.join()
-        assert sorted(o.status_code for o in rs)==[200, 200, 429, 429]
-        full = next(o for o in rs if o.status_code==429)
-        assert full.headers['retry-after'] and full.json()['error']['code']=='queue_full'
-        rs = [completion(url, max_tokens=1) for _ in range(6)]
-        assert [o.status_code for o in rs]==[200]*4+[429]*2 and rs[-1].json()['error']['code']=='rate_limit_exceeded'
-        assert 1<=int(rs[-1].headers['retry-after'])<=8 and httpx.get(url+'/health').status_code==200
+        rs += [completion(url, max_tokens=1) for _ in range(5)]
+        assert [o.status_code for o in rs]==[200]*5+[429]*2 and rs[-1].json()['error']['code']=='rate_limit_exceeded'
+        assert int(rs[-1].headers['retry-after'])==11 and httpx.get(url+'/health').status_code==200
 
 def test_bodies(server):
     _,url = server
@@ -167,9 +172,41 @@ def test_token(runs):
         openai = extra('openai')
         with pytest.raises(openai.AuthenticationError): openai.OpenAI(base_url=url+'/v1', api_key='wrong', max_retries=0).models.list()
 
+ODD_REQUESTS = {
+    b'GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: localhost':404, b'GET //v1/models HTTP/1.1\r\nHost: localhost':404, b'GET /chat.js%00 HTTP/1.1\r\nHost: localhost':404,
+    b'GET /\xff HTTP/1.1\r\nHost: localhost':400, b'CONNECT a:80 HTTP/1.1\r\nHost: localhost':400, b'OPTIONS * HTTP/1.1\r\nHost: localhost':404, b'OPTIONS /v1/models HTTP/1.1\r\nHost: localhost':405,
+    b'HEAD /v1/models HTTP/1.1\r\nHost: localhost':200, b'PRI * HTTP/2.0\r\n\r\nSM':400, b'\x16\x03\x01':400, b'GET /health HTTP/1.0':403, b'GET /health HTTP/1.1\r\nHost: LOCALHOST':200,
+    b'GET /v1/models HTTP/1.1\r\nHost: evil.org':403, b'GET /v1/models HTTP/1.1\r\nHost: localhost.evil.org':403, b'GET / HTTP/1.1\r\nHost: [evil':400,
+    b'POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: null':403, b'POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.org':403,
+    b'POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5':400, b'POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 3':400}
+
+def test_odd_requests(server):
+    for raw,want in ODD_REQUESTS.items():
+        with socket.create_connection(server[1].removeprefix('http://').split(':'), 10) as c:
+            c.sendall(raw+b'\r\n\r\n')
+            assert (int(c.recv(99).split()[1]), raw)==(want, raw)
+
+def test_one_strange_request_harms_no_other(server, runs, endless):
+    "Ten thousand exchanges and a temperature that divides by almost nothing, beside a long answer"
+    got,want = [],generate(runs[0].model, runs[0].tok, [runs[0].tok.encode('Dear')], 200, temperature=0, stop=())[0]
+    t = threading.Thread(target=lambda: got.append(httpx.post(server[1]+'/v1/completions', json=dict(prompt=runs[0].tok.encode('Dear'), max_tokens=200, temperature=0), timeout=60).json()))
+    t.start()
+    long = [*[dict(role='user', content='x'), dict(role='assistant', content='y')]*10_000, *ask]
+    for kw in (dict(messages=long), *(dict(temperature=1e-300, top_k=k) for k in (None, 5))): assert completion(server[1], **{**dict(temperature=1, max_tokens=2), **kw}).status_code==200
+    t.join()
+    assert got[0]['choices'][0]['text']==runs[0].tok.decode(want)
+
+def test_faults_are_logged_without_what_was_asked(server, monkeypatch, capfd):
+    def fault(*_): raise ValueError('biscuits')
+    for what,status in (('trionyx.engine.Engine.choose', 500), ('trionyx.server.Talk.whole', 500)):
+        with monkeypatch.context() as m: m.setattr(what, fault); assert completion(server[1]).status_code==status
+    out = []
+    assert until(lambda: out.extend(capfd.readouterr()) or ''.join(out).count('ValueError in fault, test_serve.py')==2)
+    assert 'biscuits' not in ''.join(out) and 'Traceback' not in ''.join(out)
+
 # ---- a thousand random requests
 
-ODD = [None, True, False, 0, 1, -1, 2**70, 1.5, 1e308, '', 'x', 'é🐢\0', 'letters', [], [1], ['x'], [[1]], [[]], {}, dict(a=1), ask, [dict(role='user')], [dict(role='user', content=['x'])]]
+ODD = [None, True, False, 0, 1, -1, 2**70, 1.5, 1e308, 1e-300, '', 'x', 'é🐢\0', 'letters', [], [1], ['x'], [[1]], [[]], {}, dict(a=1), ask, [dict(role='user')], [dict(role='user', content=['x'])]]
 
 def odd_request(rng):
     "A request that is mostly right, with a few fields replaced, or broken bytes"
@@ -186,7 +223,7 @@ def odd_request(rng):
 
 def test_a_thousand_random_requests(server, runs):
     s,url = server
-    rng,seen = random.Random(0),{}
+    rng,seen,threads = random.Random(0),{},threading.active_count()
     with httpx.Client(base_url=url, timeout=30, headers={'content-type':'application/json'}) as c:
         for _ in range(1000):
             m,p,raw = odd_request(rng)
@@ -196,7 +233,7 @@ def test_a_thousand_random_requests(server, runs):
             if r.status_code!=200 and m!='HEAD': assert r.json()['error']['message']
     assert seen[200]>100 and seen[400]>100
     assert completion(url).json()['choices'][0]['message']['content']==greedy(runs[0])
-    assert until(lambda: not any(e.live or e.waiting for e in s.engines.values()))
+    assert until(lambda: not any(e.live or e.waiting or e.cache for e in s.engines.values())) and threading.active_count()<=threads
 
 def test_metrics_and_headers(server):
     r = httpx.get(server[1]+'/metrics')

@@ -223,7 +223,8 @@ def run(self:Engine):
     while not self.closing:
         with self.wake: self.wake.wait_for(lambda: self.live or self.waiting or self.closing)
         if not self.closing: self.turn()
-    for o in [*self.live, *self.waiting]: o.end('closed')
+    with self.wake: left = [*self.live, *self.waiting]
+    for o in left: o.end('closed')
 
 @patch
 def start(self:Engine) -> Engine: # Itself
