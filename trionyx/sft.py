@@ -221,7 +221,7 @@ def held_out_chats(
     tb = tok.token_bytes()
     def fn(model):
         res = {k: bits_per_byte(model, chat_batches(c, bs, tok.bos), tb) for k,c in parts.items() if len(c)}
-        bpb = {k: round(a/b/np.log(2), 5) for k,(a,b) in res.items() if b}
+        bpb = {k: round(float(a/b/np.log(2)), 5) for k,(a,b) in res.items() if b}
         a,b = map(sum, zip(*res.values()))
         return dict(val_bpb=round(float(a/b/np.log(2)), 5), val_bpb_by_source=bpb)
     return fn
