@@ -7,11 +7,11 @@ __all__ = ['CALLS', 'STRONG', 'ROYAL', 'SURELY', 'word_lists', 'word_class', 'ca
            'doubtful', 'signatures', 'small_names', 'is_body', 'eastern', 'turned', 'names', 'personal', 'anonymise']
 
 # %% ../nbs/10c_anonymise.ipynb #f031b0c3
-import re, tomllib
+import re, regex, tomllib
 from functools import lru_cache
 from itertools import chain
 from .authorities import authorities, data_text
-from .identifiers import before, identifiers
+from .identifiers import back, before, identifiers
 
 # %% ../nbs/10c_anonymise.ipynb #46fffbac
 @lru_cache
@@ -72,8 +72,15 @@ def capital_runs(
 ): # Yields the place of a run, its words as (start, end), and their classes
     "Runs of capitalised words"
     for m in _RUN.finditer(text):
-        items = [(m.start()+o.start(), m.start()+o.end(1), 'n' if o[1] in _LITTLE or o.start() and o[1] in _BIG else word_class(o[1]+(o[3] or '')), bool(o[2])) for o in _ITEM.finditer(m[0])]
-        if items: yield m.start(),[o[:2] for o in items],''.join(o[2] for o in items),[o[3] for o in items]
+        at,(words,codes,has) = m.start(),_items(m[0])
+        if words: yield at,[(at+a, at+b) for a,b in words],codes,has
+
+@lru_cache(1<<14)
+def _items(run):
+    "Places of the words of a run, their classes, and which have a possessive ending"
+    ms = list(_ITEM.finditer(run))
+    codes = ('n' if o[1] in _LITTLE or o.start() and o[1] in _BIG else word_class(o[1]+(o[3] or '')) for o in ms)
+    return [(o.start(), o.end(1)) for o in ms],''.join(codes),[bool(o[2]) for o in ms]
 
 _LITTLE = frozenset('de da do dos di del della la van von der den ter bin binti bint ibn al el ap ab ferch y e'.split())
 _BIG    = frozenset('De Da Di Del Della Van Von Der Den Ter Bin Bint Ibn Al El Ap Ní Nic Te'.split())
@@ -86,6 +93,9 @@ _GUESS  = re.compile(r'[UVLF][UVLF]{1,2}[la]?|[Ff][laf]|f[W](?!.)')
 _STARTS = re.compile(rf'[{_NAMED}][{_NAMED}np]{{0,4}}')
 _BODY   = re.compile(r'[^TtR]*[AKa]')
 
+def _lead(codes): return len(codes)-len(codes.lstrip('W'))
+
+@lru_cache(1<<14)
 def full_names(
     codes:str,        # Classes of the words of a run
     cued:bool=False,  # Do the words in front announce a name?
@@ -94,7 +104,7 @@ def full_names(
 ) -> list[tuple]:     # First word, and the word after the last
     "Names in a run; none where it goes on as the name of a body or street"
     codes = re.sub('(?<=[FfTtID])Q|(?<=[Ff])r', 'l', codes)
-    k = len(re.match('W*', codes)[0])
+    k = _lead(codes)
     found = [m.span(m.lastgroup) for m in _TITLED.finditer(codes)]
     if cued and not found and (m := _STARTS.match(codes, k)) and not re.fullmatch('[LUVl]a|a|[lLp]', m[0]): found = [(k, m.end()+(m[0] in 'Ff' and codes[m.end():m.end()+1]=='W'))]
     if not found: found = [m.span() for m in _FULL.finditer(codes) if 'Q' not in codes[:m.start()] and not (doubt and m[0]=='fl')]
@@ -103,14 +113,14 @@ def full_names(
 
 # %% ../nbs/10c_anonymise.ipynb #faecaf77
 _KIN = r'(?:(?:grand)?(?:son|daughter|mother|father)|husband|wife|partner|brother|sister|child|mum|dad|neighbour|friend|client|colleague|landlord|tenant|solicitor|carer|fianc[eé]e?|uncle|aunt|nephew|niece|cousin|deceased|claimant|complainant|applicant|keeper|owner|driver|patient|resident|victim)'
-_CUE = re.compile(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:on|in) (?:the )?(?:behalf|name) of(?: my client)?,?|(?:spoke|spoken|talked|wrote|write|complained|lied|replied|listened) (?:to|with)|(?:complaint|complain|ask|asked|knows?|understand|true|emails?|letters?|calls?|replaced|sacked|hired|promoted|dismissed|about officer) (?:about|that|which|of)|replaced|sacked|officer|nurse|teacher|manager|(?:signed|sent|written|made|drafted|chaired|seen|arrested|closed|opened|notes|minutes|statement|evidence) by|(?:belongs?|go|went|given|sold|paid|let|gave|sent) to|holder|whether|(?:e-?mails?|letters?|calls?|messages?) (?:from|to|by)|according to|i met|met with|named|called|attention of|f\.?a\.?o\.?|working under|reported to)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Oo]ur|[Tt]heir|[Yy]our) (?:late |elderly |disabled )?{_KIN}(?: is)?|\b[Tt]he {_KIN}(?: is|,)|\b(?i:i am|i'm|i),?"
+_CUE = back(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:on|in) (?:the )?(?:behalf|name) of(?: my client)?,?|(?:spoke|spoken|talked|wrote|write|complained|lied|replied|listened) (?:to|with)|(?:complaint|complain|ask|asked|knows?|understand|true|emails?|letters?|calls?|replaced|sacked|hired|promoted|dismissed|about officer) (?:about|that|which|of)|replaced|sacked|officer|nurse|teacher|manager|(?:signed|sent|written|made|drafted|chaired|seen|arrested|closed|opened|notes|minutes|statement|evidence) by|(?:belongs?|go|went|given|sold|paid|let|gave|sent) to|holder|whether|(?:e-?mails?|letters?|calls?|messages?) (?:from|to|by)|according to|i met|met with|named|called|attention of|f\.?a\.?o\.?|working under|reported to)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Oo]ur|[Tt]heir|[Yy]our) (?:late |elderly |disabled )?{_KIN}(?: is)?|\b[Tt]he {_KIN}(?: is|,)|\b(?i:i am|i'm|i),?"
                   rf"|writing as|(?:^|\n)[ \t>*]*(?i:from|to|cc|bcc|name|contact|signed|attn|fao|dear|hi|hello|hiya|morning|sent by)[:,]?\*?)[ \t]*[,:(]?[ \t]*$")
 _VERBS = re.compile(r"['’]s\b|,| (?:said|says|told|wrote|asked|was|is|has|had|who|and|of|of|left|denies|denied|owns|sent|attended|refused|lives|from|did|v|both|to)\b|[ \t]*(?:\n|$|<|\()|[.;:)]")
 _ACTS  = re.compile(r"['’]s?\b(?! (?:Law|Rule))|\.?['’]s|,? (?:said|says|told|wrote|asked|who|denied|denies|owns|sent|left|refused|lives|did|both|was|were|is|has|had|would|at|on|in|met|works|worked|claims|claimed|replied|attended|aged|as)\b| (?:and|to|of|from|v|by|with) |[ \t]*\(|;[ \t]*<")
 _ALONE = re.compile(r'[ \t]*(?:\n[^\n]{0,20}(?:@|\d)|$)')
-_OPEN  = re.compile(r'(?:^|[.?!:]["”’]?\s+|\n\s*(?:[-*•]|\d+[.)])?\s*)$')
+_OPEN  = back(r'(?:^|[.?!:]["”’]?\s+|\n\s*(?:[-*•]|\d+[.)])?\s*)')
 
-_SURE = re.compile(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:maiden|married|sur|last|former)[ -]?name(?: is|:|,)?|née|spoke (?:to|with)|i met|ask(?:ed)? for)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir) (?:late |elderly |disabled )?{_KIN},?|(?:^|\n)[ \t>*]*(?i:dear|hi|hello|hiya))[ \t]*$")
+_SURE = back(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:maiden|married|sur|last|former)[ -]?name(?: is|:|,)?|née|spoke (?:to|with)|i met|ask(?:ed)? for)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir) (?:late |elderly |disabled )?{_KIN},?|(?:^|\n)[ \t>*]*(?i:dear|hi|hello|hiya))[ \t]*$")
 
 def announced(
     text:str, # Any text
@@ -147,7 +157,7 @@ def signatures(
 
 # %% ../nbs/10c_anonymise.ipynb #4259ddd4
 _SMALL_CUE = re.compile(rf"\b(?:[Mm]y name is|[Nn]ame:|[Ii] am|[Ii]'m|[Ii]t'?s|[Tt]his is|[Ss]poke (?:to|with)|[Ff]rom:|(?:[Mm]y|[Tt]he|[Hh]is|[Hh]er) {_KIN}(?: is|,)?) ([a-z][a-z'’-]+) ([a-z][a-z'’-]+)")
-_SMALL_TITLE = re.compile(r"\b(?:mr|mrs|ms|miss|dr|cllr|pc|sgt)\.? ([a-z][a-z'’-]+(?: [a-z][a-z'’-]+)?)")
+_SMALL_TITLE = regex.compile(r"\b(?:mr|mrs|ms|miss|dr|cllr|pc|sgt)\.? ([a-z][a-z'’-]+(?: [a-z][a-z'’-]+)?)")
 
 def small_names(
     text:str # Any text
@@ -186,7 +196,7 @@ def is_body(
     return any(near[max(0, at-i):at-i+len(k)]==k for k,i in _bodies_by_word().get(w, ()) if at>=i) or bool(_OF_BODY.match(text, b))
 
 # %% ../nbs/10c_anonymise.ipynb #dcf9826c
-_LIST = re.compile(r'(?:^|\n)\s*$')
+_LIST = back(r'(?:^|\n)\s*')
 _AUX = frozenset('Will May Mark Rose Grant Bill Pat Can Grace Hope Faith Art Drew Rich Guy'.split())
 _EASTERN = frozenset('Li Wang Zhang Liu Chen Yang Huang Zhao Wu Zhou Xu Sun Ma Zhu Hu Guo He Lin Gao Luo Zheng Liang Xie Tang Xiao Nguyen Tran Le Pham Hoang Phan Vu Dang Bui Ngo Duong Ly Kim Park Lee Choi Jung Kang Cho Yoon Jang Lim Han Seo Shin Kwon Hwang Ahn Song Yoo Hong'.split())
 
@@ -206,9 +216,9 @@ def eastern(
     for (a,b),(c,d) in zip(words, words[1:]):
         if whole[a:b] in _EASTERN and _SYLLABLES.fullmatch(whole[c:d]) and word_class(whole[c:d]) not in 'Wlpr': yield a,d
 
-_TURNED = re.compile(r"(?<![\w,] )(?<!\w)([A-Z][\w'’-]+), ([A-Z][a-z'’-]+)(?= (?:[a-z(]|$)|[,.;:)\n]|$)")
+_TURNED = regex.compile(r"(?<![\w,] )(?<!\w)([A-Z][\w'’-]+), ([A-Z][a-z'’-]+)(?= (?:[a-z(]|$)|[,.;:)\n]|$)")
 
-_CLAN = re.compile(r'\b[Tt]he ([A-Z][a-z]+)(?= (?:family|household|brothers|sisters|children)\b)')
+_CLAN = regex.compile(r'\b[Tt]he ([A-Z][a-z]+)(?= (?:family|household|brothers|sisters|children)\b)')
 
 def turned(
     text:str # Any text
@@ -225,7 +235,7 @@ def _first_pass(text, runs):
     yield from (m.span(1) for m in _CLAN.finditer(text) if word_class(m[1]) in 'FLUV')
     for at,words,codes,has in runs:
         if len(words)>1: yield from eastern(text, words)
-        k = len(re.match('W*', codes)[0])
+        k = _lead(codes)
         if k==len(codes): continue
         cued = codes[k] in _NAMED and (announced(text, words[k][0]) or codes[k] in 'Ff' and 1<len(codes)<5 and bool(_ALONE.match(text, words[-1][1]) and text[at-1:at] in ('', '\n')))
         if len(codes)==k+1 and codes[k] in 'fFlLUVar' and announced(text, words[k][0], _SURE): yield words[k]
@@ -233,8 +243,8 @@ def _first_pass(text, runs):
             if not any(has[i:j-1]): yield words[i][0],words[j-1][1]
 
 # %% ../nbs/10c_anonymise.ipynb #db533b55
-_THE   = re.compile(r'\b[Tt]he $')
-_MONTH = re.compile(r'(?:\d(?:st|nd|rd|th)? |\b(?:[Ii]n|[Ss]ince|[Bb]y|[Uu]ntil|[Ff]rom) )$')
+_THE   = back(r'\b[Tt]he ')
+_MONTH = back(r'(?:\d(?:st|nd|rd|th)? |\b(?:[Ii]n|[Ss]ince|[Bb]y|[Uu]ntil|[Ff]rom) )')
 
 def _paired(whole, words, i):
     "Is it one of two words that look like a name and are none?"
