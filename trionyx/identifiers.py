@@ -43,7 +43,7 @@ def emails(
 # %% ../nbs/10b_identifiers.ipynb #6e86bfe0
 _URL    = re.compile(r'(?:https?://|www\.)[^\s<>"\')\]]+')
 _SECRET = re.compile(r'(?i)[?&#;](?:\w*(?:token|key|sig|signature|auth|session|password|pwd|secret|invite|hash)|sid|code|otp)=[^&#]{4,}|://[^/@\s]+:[^/@\s]+@')
-_DRAWN  = re.compile(r'(?<=[/=])(?=[\w-]*\d)(?=[\w-]*[a-z])(?=[\w-]*[A-Z])[\w-]{16,}|=[0-9a-f-]{20,}')
+_DRAWN  = regex.compile(r'(?<=[/=])(?=[\w-]*\d)(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?:[a-z]++|[A-Z]++|\d++|[-_]){6,}(?<=[\w-]{12})|=[0-9a-f-]{20,}')
 
 def secret_urls(
     text:str # Any text
@@ -84,10 +84,11 @@ def postcodes(
         if (a := before(text, m.start(), _OUTWARD, 8)) and a[0].isupper()==m[0].isupper(): yield a.start(),m.end()
 
 # %% ../nbs/10b_identifiers.ipynb #bc9e63b8
-_STREETS = 'Street|St|Road|Rd|Lane|Ln|Avenue|Ave|Close|Drive|Crescent|Court|Terrace|Gardens|Grove|Way|Place|Square|Hill|Walk|Mews|Row|Park|Green|Rise|View|Parade|Gate|Quay|Wharf|Yard|Bank|Brow|Croft|End|Fold|Mount|Vale|Circus|Villas|Cottages|Buildings|Heights|Meadows?|Orchard|Ridge|Lodge|Broadway'
+_STREETS = 'Street|St|Road|Rd|Lane|Ln|Avenue|Ave|Close|Drive|Crescent|Court|Terrace|Gardens|Grove|Way|Place|Square|Hill|Walk|Mews|Row|Park|Green|Rise|View|Parade|Gate|Quay|Wharf|Yard|Bank|Brow|Croft|End|Fold|Mount|Vale|Circus|Villas|Cottages|Buildings|Heights|Meadows?|Orchard|Ridge|Lodge|Broadway|Lanes|Wynd|Brae|Loan|Esplanade|Promenade|Chase|Garth|Copse|Dene|Paddocks?|Causeway|Embankment|Passage|Alley|Nook|Boulevard|Spinney|Hollow|Knoll|Approach'
+_CAPITAL = 'STREET|ROAD|LANE|AVENUE|CLOSE|DRIVE|CRESCENT|TERRACE|GARDENS|GROVE|MEWS'
 _HOUSES  = 'House|Cottage|Lodge|Farm|Barn|Villa|Bungalow|Mill|Court|Tower|Point'
 _NUM     = r'\d\d{0,3}[A-Za-z]?(?:[-–/]\d{1,4}[A-Za-z]?)?,?[ ]'
-_ROAD    = rf"(?!Downing\b)(?:(?:[A-Z][\w'’.-]*[ ]){{1,4}}(?:{_STREETS})\b|[A-Z]\w+way\b|The [A-Z]\w+s\b)"
+_ROAD    = rf"(?!Downing\b)(?:(?:[A-Z][\w'’.-]*[ ]){{1,4}}(?:{_STREETS}|{_CAPITAL})\b|[A-Z]\w+way\b|The [A-Z]\w+s\b|(?:Heol|Ffordd|Stryd|Lôn|Rhodfa|Maes|Clos)(?:[ ](?:y|yr|[A-Z][\w-]*)){{1,3}})"
 _HALL    = rf"(?:[A-Z][\w'’-]*[ ]){{1,3}}(?:{_HOUSES})"
 _HOUSE   = re.compile(rf"{_NUM}(?:(?:{_HALL},?[ ])?(?:{_NUM})?{_ROAD}|{_HALL}(?=[,\n]))")
 _NAMED   = regex.compile(rf'(?:{_HOUSES}),[ ]{_ROAD}')
@@ -195,10 +196,10 @@ def cards(
 # %% ../nbs/10b_identifiers.ipynb #cbde901c
 _CODE  = regex.compile(r'\d[\w/.:-]*')
 _HEAD  = back(r'(?<!\w)[\w/.:-]*')
-_NOUN  = r"(?:ref(?:erence)?s?|case|crime|prison|shoulder|complaint|claim|incident|ticket|application|appeal|passport|prisoner|licen[cs]e|payroll|collar|UTR|log|CAD|URN|membership|customer|client|enquiry|file|tenancy|policy)"
-_QUOTE = back(rf"(?i)\b(?:{_NOUN}(?:,? ?(?:ref(?:erence)?|no|number|num|id|code)\b){{0,2}}|(?:hospital|patient|pupil|staff|employee|badge|warrant|order|invoice)[ -](?:ref(?:erence)?|no|number|num|id)|quot(?:e|ing))\.?(?:\s?\([^()\n]{{0,20}}\))?[\s:#=-]*(?:(?:is|was|are|the)\s+)*(?:[A-Z]{{2,4}} )?")
+_NOUN  = r"(?:ref(?:erence)?s?|case|crime|prison|shoulder|complaint|claim|incident|ticket|application|appeal|passport|prisoner|licen[cs]e|payroll|collar|UTR|log|CAD|URN|membership|customer|client|enquiry|file|tenancy|policy|booking|tracking|PCN|PALS|BRP)"
+_QUOTE = back(rf"(?i)\b(?:{_NOUN}(?:,? ?(?:ref(?:erence)?|no|number|num|id|code)\b){{0,2}}|(?:hospital|patient|pupil|staff|employee|badge|warrant|order|invoice|student|member|serial|meter|notice|roll|account|candidate|permit|visa)[ -](?:ref(?:erence)?|no|number|num|id)|quot(?:e|ing))\.?(?:\s?\([^()\n]{{0,20}}\))?(?:(?<=(?i:ref|reference|number|no)),)?[\s:#=-]*(?:(?:is|was|are|the)\s+)*(?:[A-Z]{{2,4}} )?")
 _ALSO  = back(r"(?:['’]s(?: is)?|and|or|also|(?:mine|his|hers|theirs) (?:is|was)) ")
-_KNOWN = re.compile(r'(?:FOI|EIR|RFI|SAR|DPA|CAS|CRM|ICO|IC|FS|FER|IR|FOIA)[ /:-]?\d[\w/.-]{3,}|[A-Z]{2,5}[/-](?:[A-Z]{1,4}[/-])?\d{2,4}[/-]\d{3,}(?:[/-]\d+)?|[A-Z]{2,5}/(?:[A-Z]{1,4}/)?\d{5,}/\d\d|[A-Z]\d{7,8}|[A-Z]{2,3}/\d{6,}|(?:19|20)\d\d/\d{5,}|\d\d/\d{5,6}/\d\d')
+_KNOWN = re.compile(r'(?:FOI|EIR|RFI|SAR|DPA|CAS|CRM|ICO|IC|FS|FER|IR|FOIA)[ /:-]?\d[\w/.-]{3,}|[A-Z]{2,5}[/-](?:[A-Z]{1,4}[/-])?\d{2,4}[/-]\d{3,}(?:[/-]\d+)?|[A-Z]{2,5}/(?:[A-Z]{1,4}/)?\d{5,}/\d\d|[A-Z]\d{7,8}|[A-Z]{2,3}/\d{6,}|(?:19|20)\d\d/\d{5,}|\d\d/\d{5,6}/\d\d|(?:19|20)\d\d-[A-Z]{2,4}-\d{3,}|[A-Z]{2,4}/\d{5,}/[A-Z]{1,3}|[A-Z]{1,3}\d?-\d{7,}|[A-Z]{2,4}-\d{6,8}-\d{3,}')
 
 def references(
     text:str # Any text
