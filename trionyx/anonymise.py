@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['CALLS', 'STRONG', 'ROYAL', 'SURELY', 'word_lists', 'word_class', 'capital_runs', 'full_names', 'announced',
-           'doubtful', 'signatures', 'small_names', 'is_body', 'eastern', 'turned', 'names', 'personal', 'anonymise']
+           'doubtful', 'signatures', 'small_names', 'is_body', 'eastern', 'turned', 'joined', 'names', 'personal',
+           'anonymise']
 
 # %% ../nbs/10c_anonymise.ipynb #f031b0c3
-import re, tomllib
+import re, regex, tomllib
 from functools import lru_cache
 from itertools import chain
 from .authorities import authorities, data_text
-from .identifiers import before, identifiers
+from .identifiers import back, before, identifiers
 
 # %% ../nbs/10c_anonymise.ipynb #46fffbac
 @lru_cache
@@ -27,6 +28,8 @@ ROYAL  = frozenset('st saint saints king queen prince princess san santa all ope
 
 SURELY = frozenset('line house road street school hospital museum trust university council college force academy library station hospice foundation institute act'.split())
 
+_INITIALS = re.compile(r'(?:[^\W\d_]\.)+')
+
 @lru_cache
 def _bodies(): return frozenset(o.casefold() for a in authorities() for o in (a.name, a.short) if ' ' not in o)
 
@@ -36,11 +39,12 @@ def word_class(
 ) -> str:
     "One letter of the table above"
     k,ws = word.replace('’', "'").casefold().rstrip('.'),word_lists()
+    if _INITIALS.fullmatch(word): return 'K' if word in ('U.S.', 'U.K.', 'U.N.', 'E.U.', 'D.C.') else 'D'
     if k in CALLS: return 'W'
     if k in ws['titles'] and word not in ('MS', 'Di'): return 'T' if k in STRONG else 't'
     if k in ROYAL: return 'Q'
     if k in ws['posts'] and k not in ws['last']: return 'R'
-    if len(k)==1: return 'D' if word[-1]=='.' else 'I'
+    if len(k)==1: return 'I'
     return _of_lists(word, k, ws)
 
 _SYLLABLES = re.compile(r'(?:[BPMFDTNLGKHJQXZCSRYW]|[ZCS]h)[aeiou]{1,3}(?:n|ng)?(?:-?(?:[bpmfdtnlgkhjqxzcsryw]|[zcs]h)[aeiou]{1,3}(?:n|ng)?)?')
@@ -62,30 +66,41 @@ def _of_lists(word, k, ws):
 
 # %% ../nbs/10c_anonymise.ipynb #3b0614ea
 _UP   = r"[^\W\d_a-zß-öø-ÿ]"
-_WORD = rf"(?:{_UP}\.|(?:Mrs?|Ms|Dr|Prof|Revd?|Cllr|St|Hon|Sgt)\.|{_UP}\w*(?:['’-]\w+)*['’]?)"
+_DOTTED = r"(?:Mrs?|Ms|Dr|Prof|Rt|Revd?|Cllr|St|Hon|Sgt|Insp|Supt|Cpl|Pte|Capt|Col|Lt|Maj|Fr)\."  # Mr. and the like
+_WORD = rf"(?:(?:{_UP}\.)+|{_DOTTED}|{_UP}\w*(?:['’-]\w+)*['’]?)"
 _SMALL = r"(?:de|da|do|dos|di|del|della|la|van|von|der|den|ter|bin|binti|bint|ibn|al|el|ap|ab|ferch|y|e)"
-_RUN  = re.compile(rf"{_UP}(?<![\w.].)(?<!\w['’-].)(?:\.|(?:(?<=M)rs?|(?<=M)s|(?<=D)r|(?<=P)rof|(?<=R)evd?|(?<=C)llr)\.|\w*(?:['’-]\w+)*['’]?)(?:\ (?:{_SMALL}\ ){{0,2}}{_WORD}){{0,9}}")
-_ITEM = re.compile(r"(\w[\w'’-]*?)(['’]s?)?(\.)?(?:\ |$)")
+_RUN  = re.compile(rf"{_UP}(?<![\w.].)(?<!\w['’-].)(?:\.(?:{_UP}\.)*|(?<=(?={_DOTTED}).)[a-z]+\.|\w*(?:['’-]\w+)*['’]?)(?:\ (?:{_SMALL}\ ){{0,2}}{_WORD}){{0,9}}")
+_ITEM = re.compile(r"(\w[\w.'’-]*?)(['’]s?)?(\.)?(?:\ |$)")
 
 def capital_runs(
     text:str # Any text
 ): # Yields the place of a run, its words as (start, end), and their classes
     "Runs of capitalised words"
     for m in _RUN.finditer(text):
-        items = [(m.start()+o.start(), m.start()+o.end(1), 'n' if o[1] in _LITTLE or o.start() and o[1] in _BIG else word_class(o[1]+(o[3] or '')), bool(o[2])) for o in _ITEM.finditer(m[0])]
-        if items: yield m.start(),[o[:2] for o in items],''.join(o[2] for o in items),[o[3] for o in items]
+        at,(words,codes,has) = m.start(),_items(m[0])
+        if words: yield at,[(at+a, at+b) for a,b in words],codes,has
+
+@lru_cache(1<<14)
+def _items(run):
+    "Places of the words of a run, their classes, and which have a possessive ending"
+    ms = list(_ITEM.finditer(run))
+    codes = ('n' if o[1] in _LITTLE or o.start() and o[1] in _BIG else word_class(o[1]+(o[3] or '')) for o in ms)
+    return [(o.start(), o.end(1)) for o in ms],''.join(codes),[bool(o[2]) for o in ms]
 
 _LITTLE = frozenset('de da do dos di del della la van von der den ter bin binti bint ibn al el ap ab ferch y e'.split())
 _BIG    = frozenset('De Da Di Del Della Van Von Der Den Ter Bin Bint Ibn Al El Ap Ní Nic Te'.split())
 
 # %% ../nbs/10c_anonymise.ipynb #beb7d75d
 _NAMED  = 'IDFfLlUVa'  # What may stand in a name
-_TITLED = re.compile(rf'(?:[Tt]*T[Tt]*(?P<a>n{{0,2}}[{_NAMED}pr][{_NAMED}np]{{0,4}}|W)|t+(?P<b>[IDFf][{_NAMED}n]{{0,4}}|n{{0,2}}[LUV][LlUVn]{{0,2}}|l(?![a-zA-Z]))|R(?P<c>[FfUVDI][{_NAMED}n]{{1,3}}|[FL](?![a-zA-Z])))')
+_TITLED = re.compile(rf'(?:[Tt]*T[Tt]*(?P<a>n{{0,2}}[{_NAMED}pr][{_NAMED}np]{{0,4}}|W)|t+(?P<b>[IDFf][{_NAMED}n]{{0,4}}p?|n{{0,2}}[LUV][LlUVn]{{0,2}}p?|l(?![a-zA-Z]))|R(?P<c>[FfUVDI][{_NAMED}n]{{1,3}}|[FL](?![a-zA-Z])))')
 _FULL   = re.compile(r'F[IDFfLlUV]{0,3}n{0,2}[FfLlUV]|F[ID](?!.)|f[IDFf]{0,2}n{0,2}[FLUV][LlUV]{0,2}|fl|D{1,3}n?[FfLlUVa][FL]?|I{1,3}[FfLlUV][LlUV]?|[UV]{2}[lL]?|[UV]{1,2}n{0,2}[LF][LlUV]?|[ULV]nn?[LUVlFf]|L[FL]{1,2}|V[UVLlFfn]{1,2}|[UL]V')
 _GUESS  = re.compile(r'[UVLF][UVLF]{1,2}[la]?|[Ff][laf]|f[W](?!.)')
 _STARTS = re.compile(rf'[{_NAMED}][{_NAMED}np]{{0,4}}')
 _BODY   = re.compile(r'[^TtR]*[AKa]')
 
+def _lead(codes): return len(codes)-len(codes.lstrip('W'))
+
+@lru_cache(1<<14)
 def full_names(
     codes:str,        # Classes of the words of a run
     cued:bool=False,  # Do the words in front announce a name?
@@ -94,7 +109,7 @@ def full_names(
 ) -> list[tuple]:     # First word, and the word after the last
     "Names in a run; none where it goes on as the name of a body or street"
     codes = re.sub('(?<=[FfTtID])Q|(?<=[Ff])r', 'l', codes)
-    k = len(re.match('W*', codes)[0])
+    k = _lead(codes)
     found = [m.span(m.lastgroup) for m in _TITLED.finditer(codes)]
     if cued and not found and (m := _STARTS.match(codes, k)) and not re.fullmatch('[LUVl]a|a|[lLp]', m[0]): found = [(k, m.end()+(m[0] in 'Ff' and codes[m.end():m.end()+1]=='W'))]
     if not found: found = [m.span() for m in _FULL.finditer(codes) if 'Q' not in codes[:m.start()] and not (doubt and m[0]=='fl')]
@@ -103,14 +118,15 @@ def full_names(
 
 # %% ../nbs/10c_anonymise.ipynb #faecaf77
 _KIN = r'(?:(?:grand)?(?:son|daughter|mother|father)|husband|wife|partner|brother|sister|child|mum|dad|neighbour|friend|client|colleague|landlord|tenant|solicitor|carer|fianc[eé]e?|uncle|aunt|nephew|niece|cousin|deceased|claimant|complainant|applicant|keeper|owner|driver|patient|resident|victim)'
-_CUE = re.compile(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:on|in) (?:the )?(?:behalf|name) of(?: my client)?,?|(?:spoke|spoken|talked|wrote|write|complained|lied|replied|listened) (?:to|with)|(?:complaint|complain|ask|asked|knows?|understand|true|emails?|letters?|calls?|replaced|sacked|hired|promoted|dismissed|about officer) (?:about|that|which|of)|replaced|sacked|officer|nurse|teacher|manager|(?:signed|sent|written|made|drafted|chaired|seen|arrested|closed|opened|notes|minutes|statement|evidence) by|(?:belongs?|go|went|given|sold|paid|let|gave|sent) to|holder|whether|(?:e-?mails?|letters?|calls?|messages?) (?:from|to|by)|according to|i met|met with|named|called|attention of|f\.?a\.?o\.?|working under|reported to)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Oo]ur|[Tt]heir|[Yy]our) (?:late |elderly |disabled )?{_KIN}(?: is)?|\b[Tt]he {_KIN}(?: is|,)|\b(?i:i am|i'm|i),?"
+_ROLES = r'(?:nurses|teachers|officers|pupils|students|children|sons|daughters|brothers|sisters|neighbours|friends|colleagues|councillors|residents|patients|witnesses|tenants)'
+_CUE = back(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:on|in) (?:the )?(?:behalf|name) of(?: my client)?,?|(?:spoke|spoken|talked|wrote|write|complained|lied|replied|listened) (?:to|with)|(?:complaint|complain|ask|asked|knows?|understand|true|emails?|letters?|calls?|replaced|sacked|hired|promoted|dismissed|about officer) (?:about|that|which|of)|replaced|sacked|officer|nurse|teacher|manager|(?:signed|sent|written|made|drafted|chaired|seen|arrested|closed|opened|notes|minutes|statement|evidence) by|(?:belongs?|go|went|given|sold|paid|let|gave|sent) to|holder|whether|(?:e-?mails?|letters?|calls?|messages?) (?:from|to|by)|according to|i met|met with|named|called|attention of|f\.?a\.?o\.?|working under|reported to|{_ROLES},)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Oo]ur|[Tt]heir|[Yy]our) (?:late |elderly |disabled )?{_KIN}(?: is)?|\b[Tt]he {_KIN}(?: is|,)|\b(?i:i am|i'm|i),?"
                   rf"|writing as|(?:^|\n)[ \t>*]*(?i:from|to|cc|bcc|name|contact|signed|attn|fao|dear|hi|hello|hiya|morning|sent by)[:,]?\*?)[ \t]*[,:(]?[ \t]*$")
 _VERBS = re.compile(r"['’]s\b|,| (?:said|says|told|wrote|asked|was|is|has|had|who|and|of|of|left|denies|denied|owns|sent|attended|refused|lives|from|did|v|both|to)\b|[ \t]*(?:\n|$|<|\()|[.;:)]")
 _ACTS  = re.compile(r"['’]s?\b(?! (?:Law|Rule))|\.?['’]s|,? (?:said|says|told|wrote|asked|who|denied|denies|owns|sent|left|refused|lives|did|both|was|were|is|has|had|would|at|on|in|met|works|worked|claims|claimed|replied|attended|aged|as)\b| (?:and|to|of|from|v|by|with) |[ \t]*\(|;[ \t]*<")
 _ALONE = re.compile(r'[ \t]*(?:\n[^\n]{0,20}(?:@|\d)|$)')
-_OPEN  = re.compile(r'(?:^|[.?!:]["”’]?\s+|\n\s*(?:[-*•]|\d+[.)])?\s*)$')
+_OPEN  = back(r'(?:^|[.?!:]["”’]?\s+|\n\s*(?:[-*•]|\d+[.)])?\s*)')
 
-_SURE = re.compile(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:maiden|married|sur|last|former)[ -]?name(?: is|:|,)?|née|spoke (?:to|with)|i met|ask(?:ed)? for)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir) (?:late |elderly |disabled )?{_KIN},?|(?:^|\n)[ \t>*]*(?i:dear|hi|hello|hiya))[ \t]*$")
+_SURE = back(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:maiden|married|sur|last|former|first|fore|given|Christian)[ -]?name(?: is| was|:|,)?|née|(?:PC|PCSO|WPC|DC|DS|Constable|[Oo]fficer) [A-Z]{{0,2}}\d{{2,5}}|spoke (?:to|with)|i met|ask(?:ed)? for)|\b(?:[Mm]y|[Hh]is|[Hh]er|[Tt]heir) (?:late |elderly |disabled )?{_KIN},?|(?:^|\n)[ \t>*]*(?i:dear|hi|hello|hiya))[ \t]*$")
 
 def announced(
     text:str, # Any text
@@ -146,17 +162,20 @@ def signatures(
         if cs[k:] and len(cs)<7 and re.search('[FfLlUV]', cs) and not re.search('[AKR]|W.*W', cs): yield start,m.end(1)
 
 # %% ../nbs/10c_anonymise.ipynb #4259ddd4
-_SMALL_CUE = re.compile(rf"\b(?:[Mm]y name is|[Nn]ame:|[Ii] am|[Ii]'m|[Ii]t'?s|[Tt]his is|[Ss]poke (?:to|with)|[Ff]rom:|(?:[Mm]y|[Tt]he|[Hh]is|[Hh]er) {_KIN}(?: is|,)?) ([a-z][a-z'’-]+) ([a-z][a-z'’-]+)")
-_SMALL_TITLE = re.compile(r"\b(?:mr|mrs|ms|miss|dr|cllr|pc|sgt)\.? ([a-z][a-z'’-]+(?: [a-z][a-z'’-]+)?)")
+_SMALL_CUE = re.compile(rf"[MmNIiTtSsFfHh](?<!\w.)(?:(?<=[Mm])y name is|(?<=N)ame:|(?<=[Ii]) am|(?<=[Ii])'m|(?<=[Ii])t'?s|(?<=[Tt])his is|(?<=[Ss])poke (?:to|with)|(?<=[Ff])rom:|(?:(?<=[Mm])y|(?<=[Tt])he|(?<=[Hh])is|(?<=[Hh])er) {_KIN}(?: is|,)?) ([a-z][a-z'’-]+) ([a-z][a-z'’-]+)")
+_SMALL_ONE = re.compile(r"[IiMmcnSs](?<!\w.)(?:((?<=[Ii])['’]?m|(?<=[Mm])y names?(?: is|['’]s)?)|(?<=c)alled|(?<=n)amed|(?<=[Ss])poke (?:to|with)) ([a-z][a-z'’-]{2,})\b")
+_SMALL_TITLE = regex.compile(r"\b(?:mr|mrs|ms|miss|dr|cllr|pc|sgt)\.? ([a-z][a-z'’-]+(?: [a-z][a-z'’-]+)?)")
 
 def small_names(
     text:str # Any text
 ): # Yields start and end
     "Names in small letters behind words that announce them"
-    words = word_lists()['words']
+    words,alone = word_lists()['words'],word_lists()['alone']
     for m in _SMALL_CUE.finditer(text):
         a,b = m[1],m[2]
         if word_class(a.title()) in 'Ff' and word_class(b.title()) in 'LlFU' and not b in words and a not in ('in', 'an', 'so'): yield m.start(1),m.end(2)
+    for m in _SMALL_ONE.finditer(text):
+        if m[2] in alone or not m[1] and m[2] not in words and word_class(m[2].title()) in 'FL': yield m.span(2)
     for m in _SMALL_TITLE.finditer(text):
         ws = m[1].split()
         if ws[0] not in words: yield m.start(1),m.end(1) if len(ws)>1 and ws[1] not in words else m.start(1)+len(ws[0])
@@ -171,22 +190,27 @@ def _bodies_by_word():
     return res
 
 _EPONYM  = re.compile(r"['’]s (?:disease|syndrome|palsy|law|rule|principle|doctrine|index|test)\b")
-_OF_BODY = re.compile(r" (?:(?:borough|city|county|district|town|parish) )*(?:council|police|university|college|hospital|school|foi|team)\b")
+_OF_BODY = re.compile(r" (?:(?:borough|city|county|district|town|parish) )*(?:council|police|university|college|hospital|school|foi|team|ward|wing|centre|theatre|library|academy|foundation|trust|estate|inquiry|enquiry|review|report|lecture|prize|award|medal|scheme|building|stadium)\b")
+_FIRM    = back(r"\b([A-Z][\w'’-]+) & ")
 
 def is_body(
     text:str, # Any text
     a:int,    # Where a name begins
     b:int     # Where it ends
 ) -> bool:
-    "Does it belong to the name of an authority, a place of two words, or an illness or rule called after somebody?"
-    if _EPONYM.match(text, b) or text[a:b].casefold().replace(' ', '·') in word_lists()['pairs']: return True
+    "Does it belong to the name of an authority, a place of two words, a firm, or an illness or rule called after somebody?"
+    ws,lists = text[a:b].split(),word_lists()
+    if '&' in (text[a-1:a], text[b:b+1]): return True
+    if text.startswith(' & ', b) and word_class(ws[0]) in 'LlUV': return True
+    if len(ws)==1 and ws[0].casefold() in lists['last'] and (m := before(text, a, _FIRM)) and word_class(m[1]) in 'LlU': return True
+    if _EPONYM.match(text, b) or text[a:b].casefold().replace(' ', '·') in lists['pairs']: return True
     near = text[max(0, a-80):b+80].casefold().replace('’', "'")
     at = min(a, 80)
     w = re.match(r"[^\s'’,]*", text[a:b])[0].casefold()
     return any(near[max(0, at-i):at-i+len(k)]==k for k,i in _bodies_by_word().get(w, ()) if at>=i) or bool(_OF_BODY.match(text, b))
 
 # %% ../nbs/10c_anonymise.ipynb #dcf9826c
-_LIST = re.compile(r'(?:^|\n)\s*$')
+_LIST = back(r'(?:^|\n)\s*')
 _AUX = frozenset('Will May Mark Rose Grant Bill Pat Can Grace Hope Faith Art Drew Rich Guy'.split())
 _EASTERN = frozenset('Li Wang Zhang Liu Chen Yang Huang Zhao Wu Zhou Xu Sun Ma Zhu Hu Guo He Lin Gao Luo Zheng Liang Xie Tang Xiao Nguyen Tran Le Pham Hoang Phan Vu Dang Bui Ngo Duong Ly Kim Park Lee Choi Jung Kang Cho Yoon Jang Lim Han Seo Shin Kwon Hwang Ahn Song Yoo Hong'.split())
 
@@ -206,9 +230,9 @@ def eastern(
     for (a,b),(c,d) in zip(words, words[1:]):
         if whole[a:b] in _EASTERN and _SYLLABLES.fullmatch(whole[c:d]) and word_class(whole[c:d]) not in 'Wlpr': yield a,d
 
-_TURNED = re.compile(r"(?<![\w,] )(?<!\w)([A-Z][\w'’-]+), ([A-Z][a-z'’-]+)(?= (?:[a-z(]|$)|[,.;:)\n]|$)")
+_TURNED = regex.compile(r"(?<![\w,] )(?<!\w)([A-Z][\w'’-]+), ([A-Z][a-z'’-]+)(?= (?:[a-z(]|$)|[,.;:)\n]|$)")
 
-_CLAN = re.compile(r'\b[Tt]he ([A-Z][a-z]+)(?= (?:family|household|brothers|sisters|children)\b)')
+_CLAN = regex.compile(r'\b[Tt]he ([A-Z][a-z]+)(?= (?:family|household|brothers|sisters|children)\b)')
 
 def turned(
     text:str # Any text
@@ -216,6 +240,21 @@ def turned(
     "A surname, a comma and a given name, as in lists"
     for m in _TURNED.finditer(text):
         if word_class(m[1]) in 'LUV' and word_class(m[2])=='F': yield m.span()
+
+_SAYS = re.compile(r" (?:said|says|told|asked|wrote|writes|replied|adds|added|argues|argued|estimates|estimated|claims|claimed|thinks|thought|believes|believed|insists|insisted|admits|admitted|explains|explained|warns|warned|recalls|recalled)\b")
+_AND  = back(' (?:and|&) ')
+
+def joined(
+    text:str,   # Any text
+    runs:list,  # Of `capital_runs`
+    spans:list  # Names that were found
+): # Yields start and end
+    "One word that is a given name, joined to a name by *and*"
+    starts,ends = {a for a,_ in spans},{b for _,b in spans}
+    for _,words,codes,has in runs:
+        if codes not in ('f', 'F', 'V'): continue
+        a,b = words[0]
+        if (m := before(text, a, _AND, 5)) and m.start() in ends or text.startswith(' and ', b) and b+5 in starts: yield a,b
 
 def _first_pass(text, runs):
     "Names that rules find, as (start, end)"
@@ -225,7 +264,8 @@ def _first_pass(text, runs):
     yield from (m.span(1) for m in _CLAN.finditer(text) if word_class(m[1]) in 'FLUV')
     for at,words,codes,has in runs:
         if len(words)>1: yield from eastern(text, words)
-        k = len(re.match('W*', codes)[0])
+        elif codes=='L' and _SAYS.match(text, words[0][1]): yield words[0]
+        k = _lead(codes)
         if k==len(codes): continue
         cued = codes[k] in _NAMED and (announced(text, words[k][0]) or codes[k] in 'Ff' and 1<len(codes)<5 and bool(_ALONE.match(text, words[-1][1]) and text[at-1:at] in ('', '\n')))
         if len(codes)==k+1 and codes[k] in 'fFlLUVar' and announced(text, words[k][0], _SURE): yield words[k]
@@ -233,8 +273,8 @@ def _first_pass(text, runs):
             if not any(has[i:j-1]): yield words[i][0],words[j-1][1]
 
 # %% ../nbs/10c_anonymise.ipynb #db533b55
-_THE   = re.compile(r'\b[Tt]he $')
-_MONTH = re.compile(r'(?:\d(?:st|nd|rd|th)? |\b(?:[Ii]n|[Ss]ince|[Bb]y|[Uu]ntil|[Ff]rom) )$')
+_THE   = back(r'\b[Tt]he ')
+_MONTH = back(r'(?:\d(?:st|nd|rd|th)? |\b(?:[Ii]n|[Ss]ince|[Bb]y|[Uu]ntil|[Ff]rom) )')
 
 def _paired(whole, words, i):
     "Is it one of two words that look like a name and are none?"
@@ -261,7 +301,8 @@ def names(
     runs = [o for o in _sure(capital_runs(text), text) if o[2].strip('W')]
     spans = [o for o in _merged(_first_pass(text, runs)) if not is_body(text, *o)]
     known = {o.casefold() for a,b in spans for o in re.split(r'[\s.]+', text[a:b]) if len(o)>2 and (word_class(o) in 'FLUV' or ' ' in text[a:b] and word_class(o) in 'fl')}
-    return [o for o in _merged(chain(spans, _second_pass(runs, known, text))) if not is_body(text, *o)]
+    spans = _merged(chain(spans, _second_pass(runs, known, text)))
+    return [o for o in _merged(chain(spans, joined(text, runs, spans))) if not is_body(text, *o)]
 
 def _merged(spans):
     "Spans in order; of two that overlap, the union"

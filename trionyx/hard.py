@@ -17,7 +17,7 @@ from .authorities import data_text
 # %% ../nbs/10d_hard.ipynb #d66469f7
 @lru_cache
 def hard_cases() -> dict: # Lists of texts
-    "What fills slots, and the sentences `tuned` and `held_out`"
+    "What fills slots, and the parts with their sentences"
     d = tomllib.loads(data_text('hard_cases.toml'))
     return {k: [o for o in re.split(r'[|\n]', v) if o] if isinstance(v, str) else v for k,v in d.items()}
 
@@ -115,7 +115,7 @@ def fill(
 
 def hard_letters(
     n:int,              # Letters
-    half:str='tuned',   # 'tuned', 'held_out', 'fresh' or 'later'
+    half:str='tuned',   # 'tuned', 'held_out', 'fresh', 'later', 'blind' or 'unread'
     seed:int=0          # Of what fills them
 ): # Yields `Filled`
     "Letters with marks, from the sentences in turn"
