@@ -342,7 +342,7 @@ def test_page_answers_side_by_side(tab, runs):
     put(tab, ask[0]['content'])
     answered(tab)
     assert tab.locator('.answer .text').all_text_contents()==[greedy(r) for r in runs[:2]]
-    assert tab.locator('.answer h3').all_text_contents()==['letters', 'other'] and tab.input_value('#message')==''
+    assert tab.locator('.answer h2').all_text_contents()==['letters', 'other'] and tab.input_value('#message')==''
     put(tab, 'and tea?')
     answered(tab, 4)
     for k,r in enumerate(runs[:2]):

@@ -191,12 +191,12 @@ def uniforms(
 def pick(
     z:Tensor,             # (B, V) logits
     u:Tensor,             # (B,) uniform in [0, 1)
-    temperature:float=1., # 0: the likeliest token
+    temperature:float=1., # 0, or too near to divide by: the likeliest token
     top_k:int=None,       # As in `token_probs`
     top_p:float=None      # As in `token_probs`
 ) -> Tensor:              # (B,) token ids
     "Draw the next token of each row"
-    if temperature==0: return z.argmax(-1)
+    if temperature<1e-6: return z.argmax(-1)
     p,ids = token_probs(z, temperature, top_k, top_p)
     c = p.cumsum(-1, dtype=torch.float64)
     return ids.gather(1, torch.searchsorted(c, u[:,None]*c[:,-1:], right=True)).squeeze(1)

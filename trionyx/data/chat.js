@@ -115,7 +115,7 @@ function card(k) {
     const c = make('article', 'answer');
     c.setAttribute('aria-busy', 'true');
     c.setAttribute('aria-label', `Answer of ${runs[k].name}`);
-    if (runs.length > 1) c.append(make('h3', '', runs[k].name));
+    if (runs.length > 1) c.append(make('h2', '', runs[k].name));
     c.append(make('div', 'text'));
     return c;
 }
