@@ -59,6 +59,14 @@ def test_ignored_files():
     for o in ('nbs/00_core.ipynb', 'nbs/images/demo.png', 'trionyx/_modidx.py', 'trionyx/data/x.csv', '_quarto.yml', 'README.md', 'constraints.txt'):
         assert run('git', 'check-ignore', '-q', '--no-index', o, cwd=root).returncode==1, f'{o} is ignored'
 
+def test_only_sources_are_tracked():
+    "No wheel, archive or weights: what a tool left in the folder is soon committed with the rest"
+    r = run('git', 'ls-files', cwd=root)
+    if r.returncode: pytest.skip('not a git clone')
+    kinds = 'py ipynb toml sh csv yml md css scss js jsonl txt png ini in gitignore gitattributes'.split()
+    odd = [o for o in r.stdout.splitlines() if o.rpartition('.')[2] not in kinds and o not in ('.ci/run', 'LICENSE', 'nbs/matplotlibrc')]
+    assert not odd, f'neither source nor text: {odd}'
+
 # ---- metadata and versions
 
 def test_metadata_of_the_build(tmp_path):
