@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Swift', 'for_inference', 'KVCache', 'likeliest', 'token_probs', 'uniforms', 'pick', 'check_prompts', 'check_sampling',
-           'prefill', 'steps', 'stop_tokens', 'generate', 'stream', 'as_text', 'stream_text', 'chat_prompt',
+           'prefill', 'steps', 'stop_tokens', 'generate', 'stream', 'as_text', 'stream_text', 'newest', 'chat_prompt',
            'chat_room', 'chat_stream', 'chat_reply']
 
 # %% ../nbs/09_generate.ipynb #b469de8f
@@ -16,7 +16,7 @@ from torch import Tensor
 from .attention import WAYS, attend_past, norm, turn, window_mask
 from .core import TrionyxError
 from .model import GPT, Block, GPTConfig, linear
-from .tokenizer import Tokenizer, render_prompt
+from .tokenizer import Tokenizer, parts, render_prompt, turns
 
 # %% ../nbs/09_generate.ipynb #072d674b
 class Swift(Block):
@@ -314,13 +314,25 @@ def stream_text(model, tok, prompt, max_new=256, **kw) -> Iterator[str]: # As in
     return as_text(tok, stream(model, tok, prompt, max_new, **kw))
 
 # %% ../nbs/09_generate.ipynb #2ab13076
+def newest(
+    tok:Tokenizer,       # Counts
+    messages:list[dict], # As `turns` takes them; the last one is the user's
+    room:int             # Most tokens the prompt may have
+) -> list[dict]:         # The system message, and at most one exchange more than fits
+    "A conversation without what is surely too old"
+    def size(ms): return sum(2+sum(len(tok.encode(t)) for _,t in parts(m['content'])) for m in ms)
+    first,i,n = int(messages[0]['role']=='system'),len(messages)-1,size(messages[-1:])
+    while i>first and n<=room: i -= 2; n += size(messages[i:i+2])
+    return messages[:first]+messages[i:]
+
 def chat_prompt(
     tok:Tokenizer,       # Renders messages
     messages:list[dict], # `role` and `content`; the last one is the user's
     room:int             # Most tokens the prompt may have
 ) -> list[int]:          # Ends where the assistant begins to write
     "Token ids of a conversation; raises `TrionyxError` where the last message alone is too long"
-    n = int(bool(messages) and messages[0].get('role')=='system')
+    n = len(messages)-len(turns(messages))
+    if messages[-1]['role']=='user': messages = newest(tok, messages, room)
     while len(ids := render_prompt(tok, messages))>room and len(messages)>n+2: messages = messages[:n]+messages[n+2:]
     if len(ids)>room: raise TrionyxError(f'expected a message of at most {room} tokens, found {len(ids)}. Shorten it.')
     return ids
