@@ -7,6 +7,7 @@ __all__ = ['LOOKS', 'BANDS', 'unit', 'along', 'smooth', 'curve', 'legend', 'roof
            'sources_plot', 'bands', 'speed_plot']
 
 # %% ../nbs/14i_curves.ipynb #3d8dfe1d
+import numpy as np
 from .mix import short
 from .history import History, events
 from .page import BLUE, GREEN, GREY, ORANGE, RED, Plot, axes, panels
@@ -67,10 +68,11 @@ def roof(
     least=0 # Must be seen
 ):
     "End the axis where the highest hundredth of steps would press all others flat; a triangle at the edge stands for each that is higher"
-    top = max(least, *[max(1.2*d[y].quantile(0.99), 1.1*smooth(d[y]).max()) for d in dfs])
-    if max(d[y].max() for d in dfs)<1.25*top: return
+    vs = [d[y].where(np.isfinite(d[y])) for d in dfs]
+    top = np.nanmax([least, *[max(1.2*v.quantile(0.99), 1.1*smooth(v).max()) for v in vs]])
+    if not np.nanmax([v.max() for v in vs])>=1.25*top: return
     ax.set_ylim(0, top)
-    for d,look in zip(dfs, LOOKS): ax.plot(x(d[d[y]>top]), [0.985*top]*(d[y]>top).sum(), '^', color=look[0], ms=4)
+    for d,v,look in zip(dfs, vs, LOOKS): ax.plot(x(d[v>top]), [0.985*top]*(v>top).sum(), '^', color=look[0], ms=4)
 
 # %% ../nbs/14i_curves.ipynb #213efd06
 def claim(
