@@ -114,54 +114,67 @@ def test_imports_are_required_and_point_down(p):
 
 PROBE = '''
 import sys, os
-foreign, name, root = set(sys.argv[1].split()), sys.argv[2], sys.argv[3]
+foreign, root, *jobs = set(sys.argv[1].split()), *sys.argv[2:]
 class Block:
     "Refuse what only development packages provide"
     def find_spec(self, fullname, path=None, target=None):
         if fullname.split('.')[0] in foreign: raise ModuleNotFoundError(f"blocked: {fullname} is not in requirements", name=fullname)
 for m in [o for o in sys.modules if o.split('.')[0] in foreign]: del sys.modules[m]
 sys.meta_path.insert(0, Block())
-import torch, numpy, fastcore.all
-state = lambda: (dict(os.environ), os.getcwd(), torch.get_num_threads(), torch.get_default_dtype(), torch.random.get_rng_state().sum().item(), len(__import__('logging').root.handlers))
-seen,before = [],state()
-def hook(event, args):
-    if event=='open' and isinstance(args[1], str) and set(args[1]) & set('wax+'): seen.append(f'writes {args[0]}')
-    elif event in ('os.mkdir', 'os.rename', 'os.remove', 'os.rmdir', 'os.symlink'): seen.append(f'{event} {args[0]}')
-    elif event in ('socket.connect', 'socket.getaddrinfo', 'subprocess.Popen', 'os.system', 'os.fork'): seen.append(f'{event} {args[0]}')
 sys.path.insert(0, root)
-sys.addaudithook(hook)
-__import__(name)
-effects = seen + (['changes the environment, folder, threads, dtype, random state or logging'] if state()!=before else [])
-heavy = [o for o in ('pandas', 'matplotlib', 'datasets', 'datatrove', 'pyarrow', 'IPython', 'transformers') if o in sys.modules]
-lower = [o for o in sys.modules if o.startswith('trionyx.') and o!=name]
-sys.stderr.write('RESULT ' + repr((effects, heavy, torch.cuda.is_initialized(), lower)) + chr(10))
+import logging, torch, numpy, fastcore.all
+state = lambda: (dict(os.environ), os.getcwd(), torch.get_num_threads(), torch.get_default_dtype(), torch.random.get_rng_state().sum().item(), len(logging.root.handlers))
+def one(name):
+    seen,before = [],state()
+    def hook(event, args):
+        if event=='open' and isinstance(args[1], str) and set(args[1]) & set('wax+'): seen.append(f'writes {args[0]}')
+        elif event in ('os.mkdir', 'os.rename', 'os.remove', 'os.rmdir', 'os.symlink'): seen.append(f'{event} {args[0]}')
+        elif event in ('socket.connect', 'socket.getaddrinfo', 'subprocess.Popen', 'os.system', 'os.fork'): seen.append(f'{event} {args[0]}')
+    sys.addaudithook(hook)
+    __import__(name)
+    effects = seen + (['changes the environment, folder, threads, dtype, random state or logging'] if state()!=before else [])
+    heavy = [o for o in ('pandas', 'matplotlib', 'datasets', 'datatrove', 'pyarrow', 'IPython', 'transformers') if o in sys.modules]
+    sys.stderr.write('RESULT ' + repr((effects, heavy, torch.cuda.is_initialized())) + chr(10))
+for name in jobs:
+    folder = f'../{name}'
+    if not (pid := os.fork()): # A process for each, made from one that has torch, numpy and fastcore
+        import traceback
+        for n,o in enumerate(('out', 'err'), 1): os.dup2(os.open(f'{folder}.{o}', os.O_WRONLY | os.O_CREAT), n)
+        os.environ.update(HOME=(home := os.path.abspath(f'{folder}/home')), TMPDIR=os.path.abspath(f'{folder}/tmp'), TRIONYX_HOME=home+'/runs')
+        os.chdir(f'{folder}/cwd')
+        try: one(name); code = 0
+        except BaseException: traceback.print_exc(); code = 1
+        sys.stdout.flush(); sys.stderr.flush(); os._exit(code)
+    print(name, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 '''
 
-def probe(p, folder):
-    for o in ('cwd', 'home', 'tmp'): (folder/o).mkdir(parents=True, exist_ok=True)
-    env = {k: os.environ[k] for k in ('PATH', 'LD_LIBRARY_PATH', 'SYSTEMROOT') if k in os.environ}
-    env |= dict(HOME=str(folder/'home'), TMPDIR=str(folder/'tmp'), TRIONYX_HOME=str(folder/'home'/'runs'), PYTHONDONTWRITEBYTECODE='1', OMP_NUM_THREADS='1')
-    r = run(sys.executable, '-c', PROBE, ' '.join(foreign(closure(reqs) | {'trionyx'})), mod_name(p), root, cwd=folder/'cwd', env=env)
-    return r,[str(o) for o in folder.rglob('*') if o.is_file()]
+def probe(folder, *names):
+    "Import each module in a process that has only what `requirements` bring; its exit code, what it printed and wrote"
+    for n in names:
+        for o in ('cwd', 'home', 'tmp'): (folder/n/o).mkdir(parents=True)
+    (folder/'start').mkdir()
+    env = {k: os.environ[k] for k in ('PATH', 'LD_LIBRARY_PATH', 'SYSTEMROOT') if k in os.environ} | dict(PYTHONDONTWRITEBYTECODE='1', OMP_NUM_THREADS='1')
+    r = run(sys.executable, '-c', PROBE, ' '.join(foreign(closure(reqs) | {'trionyx'})), root, *names, cwd=folder/'start', env=env)
+    assert r.returncode==0 and not r.stderr, r.stderr[-3000:]
+    return {n: (int(rc), *((folder/f'{n}.{o}').read_text() for o in ('out', 'err')), [str(o) for o in (folder/n).rglob('*') if o.is_file()])
+            for n,rc in map(str.split, r.stdout.splitlines())}
 
 @pytest.fixture(scope='module')
-def probes(tmp_path_factory):
-    d = tmp_path_factory.mktemp('alone')
-    with ThreadPoolExecutor(2) as ex: return dict(zip(map(mod_name, modules()), ex.map(lambda p: probe(p, d/p.stem), modules())))
+def probes(tmp_path_factory): return probe(tmp_path_factory.mktemp('alone'), *map(mod_name, modules()))
 
-def test_development_packages_are_blocked():
+def test_development_packages_are_blocked(tmp_path):
     names = foreign(closure(reqs))
     assert {'nbdev', 'IPython', 'pytest', 'execnb', 'nbconvert', 'hypothesis'} <= set(names) and not {'torch', 'numpy', 'fastcore', 'tiktoken'} & set(names)
-    r = run(sys.executable, '-c', PROBE, ' '.join(names), 'nbdev.export', root, cwd=root)
-    assert r.returncode and 'blocked: nbdev is not in requirements' in r.stderr
+    code,_,err,_ = probe(tmp_path, 'nbdev.export')['nbdev.export']
+    assert code and 'blocked: nbdev is not in requirements' in err
 
 @pytest.mark.parametrize('name', [mod_name(p) for p in modules()])
 def test_module_imports_alone(probes, name):
-    r,written = probes[name]
-    assert r.returncode==0, r.stderr[-3000:]
-    *noise,res = r.stderr.rstrip().splitlines()
-    assert (r.stdout, noise) == ('', []), f'importing {name} prints'
-    effects,heavy,cuda,_ = eval(res.removeprefix('RESULT '))
+    code,out,err,written = probes[name]
+    assert code==0, err[-3000:]
+    *noise,res = err.rstrip().splitlines()
+    assert (out, noise) == ('', []), f'importing {name} prints'
+    effects,heavy,cuda = eval(res.removeprefix('RESULT '))
     assert not effects and not written, f'importing {name} has effects: {effects or written}'
     assert not heavy, f'importing {name} loads {heavy}: import them inside the functions that need them'
     assert not cuda, f'importing {name} starts CUDA'
