@@ -22,7 +22,7 @@ def lookup(nb, lib):
     from nbdev.doclinks import NbdevLookup
     nl,src = NbdevLookup(),'\n'.join(c.source for c in nb.cells if c.cell_type=='code')
     own = re.search(r'(?m)^#\|\s*default_exp (\S+)', src)
-    ours = {n: m for m,ns in re.findall(rf'(?m)^from ({lib}\.\w+) import (.+)', src) for n in re.split(r',\s*', ns)}
+    ours = {n: m for m,ns in re.findall(rf'(?m)^from ({lib}\.\w+) import (\([^)]+\)|.+)', src) for n in re.findall(r'\w+', ns)}
     by = defaultdict(dict)
     for m,ds in nl.entries[lib]['syms'].items():
         for k,v in ds.items(): by[k.removeprefix(f'{m}.')][m] = v

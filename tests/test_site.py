@@ -278,18 +278,18 @@ def as_quarto(nb):
     nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {fm.get('title', '')}\n\n{fm.get('description', '')}"))
     return nb
 
-def as_html(name, nb):
+def as_html(name, nb, exporter):
     "A notebook as one page; cells and outputs carry the classes that Quarto gives them"
-    from nbconvert import HTMLExporter
-    nb = as_quarto(nb)
-    body,_ = HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True, exclude_raw=True).from_notebook_node(nb)
+    body,_ = exporter.from_notebook_node(as_quarto(nb))
     body = body.replace('class="output_area"', 'class="output_area cell-output cell-output-display"')
     return FRAME % (name, (root/'nbs/site.scss').read_text(encoding='utf-8'), body)
 
 @pytest.fixture(scope='module')
 def html(documented):
     "Each page of the book, as the filter leaves it"
-    return {n: as_html(n, nbformat.reads(o, 4)) for n,o in documented.items()}
+    from nbconvert import HTMLExporter
+    exporter = HTMLExporter(template_name='basic', exclude_input_prompt=True, exclude_output_prompt=True, exclude_raw=True)
+    return {n: as_html(n, nbformat.reads(o, 4), exporter) for n,o in documented.items()}
 
 @every
 def test_page_is_light(html, name): assert len(html[name].encode())<1_500_000, f'{len(html[name].encode())/1e6:.1f} MB'
