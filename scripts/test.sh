@@ -29,20 +29,10 @@ if [ $# -eq 0 ]; then
     ruff check --no-cache --select E9,F401,F821 trionyx; count 'ruff check trionyx' $?
 fi
 
-# Each notebook in a process of its own, two at a time: none leans on what another left behind.
-one() {
-    local t=$SECONDS name; name=$(basename "$1")
-    if nbdev_test --path "$1" --n_workers 0 > "$work/$name.log" 2>&1; then rc=0; else rc=1; fi
-    echo "$rc" > "$work/$name.rc"
-    printf '%s %s (%s s)\n' "$([ $rc = 0 ] && echo 'ok    ' || echo 'FAILED')" "$name" $((SECONDS-t))
-    [ $rc = 0 ] || cat "$work/$name.log"
-}
-export -f one
 echo "== ${#nbs[@]} notebooks, two at a time"
-printf '%s\0' "${nbs[@]}" | xargs -0 -n 1 -P 2 bash -c 'one "$0"'
-for f in "${nbs[@]}"; do
-    if [ "$(cat "$work/$(basename "$f").rc" 2>/dev/null)" = 0 ]; then passed=$((passed+1)); else failed=$((failed+1)); fi
-done
+python tests/notebooks.py "${nbs[@]}" | tee "$work/notebooks.log"
+good=$(grep -cE '^ok     \w+\.ipynb \(' "$work/notebooks.log")
+passed=$((passed+good)) failed=$((failed+${#nbs[@]}-good))
 
 if [ $# -eq 0 ]; then
     trionyx_extra ray==2.60.0; count 'a Ray for tests/test_executors.py' $?

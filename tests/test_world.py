@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np, pytest, torch
 from safetensors.torch import load_file
 
-STEPS,ROWS,SEQ = 200,8,32
+STEPS,ROWS,SEQ = 120,8,32
 ARGS = dict(data='d', depth=2, seq=SEQ, batch=ROWS*SEQ, steps=STEPS, eval_every=0, eval_tokens=400, rate=.5, dtype='float32', save_secs=1e9, norms_every=50, keep_last=9)
 TIMES = {'secs', 'tokens_per_s', 'wait', 'stall', 'gb', 'straggler', 'slowest', 'eval_secs'}
 BAD = 7*ROWS+5 # A row of step 7, in the second half of it
@@ -76,9 +76,9 @@ def home(tmp_path_factory):
     "Runs named by ranks and micro-batch; `parts` goes from 4 ranks to 1 to 2, `again` is stopped on 2 and goes on on 2"
     h = tmp_path_factory.mktemp('world')
     corpus(h)
-    train(h, 4, dict(name='w4m1', micro=1), dict(name='parts', micro=2, stop=60))
-    train(h, 1, dict(name='w1m8', micro=8), dict(name='w1m2', micro=2), dict(name='parts', micro=4, stop=130))
-    train(h, 2, dict(name='w2m4', micro=4), dict(name='parts', micro=4), dict(name='again', micro=4, stop=77))
+    train(h, 4, dict(name='w4m1', micro=1), dict(name='parts', micro=2, stop=40))
+    train(h, 1, dict(name='w1m8', micro=8), dict(name='w1m2', micro=2), dict(name='parts', micro=4, stop=80))
+    train(h, 2, dict(name='w2m4', micro=4), dict(name='parts', micro=4), dict(name='again', micro=4, stop=47))
     train(h, 2, dict(name='again', micro=4))
     return h
 
