@@ -166,8 +166,8 @@ def ranks_here(
 ) -> dict:     # By number of ranks
     "Measure one and two ranks on this machine"
     with tempfile.TemporaryDirectory() as d:
-        for w in (1, 2):
-            ps = [subprocess.Popen([sys.executable, '-c', f'from trionyx.growth import rank_costs; rank_costs({r}, {w}, {d!r}, {small})']) for r in range(w)]
+        for w in (1, 2): # `_exit`, since gloo's threads abort now and then while Python takes itself apart
+            ps = [subprocess.Popen([sys.executable, '-c', f'import os; from trionyx.growth import rank_costs; rank_costs({r}, {w}, {d!r}, {small}); os._exit(0)']) for r in range(w)]
             if bad := [p.returncode for p in ps if p.wait()]: raise TrionyxError(f'expected {w} ranks to end well, found exit codes {bad}. Their errors stand above.')
         return {w: json.loads(Path(d, f'{w}.json').read_text()) for w in (1, 2)}
 
