@@ -20,6 +20,7 @@ def word_lists() -> dict[str,frozenset]: # By name of the list
     "The lists of `names.toml`"
     return {k: frozenset(v.split()) for k,v in tomllib.loads(data_text('names.toml')).items()}
 
+# %% ../nbs/10c_anonymise.ipynb #10c01a02
 CALLS  = frozenset("i'm dear hi hello hiya morning thanks regards from to name contact yours i the a re cc via so an no in at on of by as it is my we us up or and for not you who how why".split())
 CALLS |= frozenset('jp mp mep msp obe mbe cbe kbe qc kc phd bsc msc frcs frcp rgn jnr snr'.split())
 CALLS |= frozenset('january february march april june july august september october november december'.split())
@@ -47,6 +48,7 @@ def word_class(
     if len(k)==1: return 'I'
     return _of_lists(word, k, ws)
 
+# %% ../nbs/10c_anonymise.ipynb #10c01a04
 _SYLLABLES = re.compile(r'(?:[BPMFDTNLGKHJQXZCSRYW]|[ZCS]h)[aeiou]{1,3}(?:n|ng)?(?:-?(?:[bpmfdtnlgkhjqxzcsryw]|[zcs]h)[aeiou]{1,3}(?:n|ng)?)?')
 _NO_NAME = re.compile(r"-[a-z]+$|-(?:on|in|le|under|upon|by|next)-|^(?!Ma?c|D[ei]|L[ae]|Fitz|Van|O['’]).*[a-z][A-Z]")  # Florida-based, WhatsApp
 
@@ -230,6 +232,7 @@ def eastern(
     for (a,b),(c,d) in zip(words, words[1:]):
         if whole[a:b] in _EASTERN and _SYLLABLES.fullmatch(whole[c:d]) and word_class(whole[c:d]) not in 'Wlpr': yield a,d
 
+# %% ../nbs/10c_anonymise.ipynb #10c01a06
 _TURNED = regex.compile(r"(?<![\w,] )(?<!\w)([A-Z][\w'’-]+), ([A-Z][a-z'’-]+)(?= (?:[a-z(]|$)|[,.;:)\n]|$)")
 
 _CLAN = regex.compile(r'\b[Tt]he ([A-Z][a-z]+)(?= (?:family|household|brothers|sisters|children)\b)')
@@ -241,6 +244,7 @@ def turned(
     for m in _TURNED.finditer(text):
         if word_class(m[1]) in 'LUV' and word_class(m[2])=='F': yield m.span()
 
+# %% ../nbs/10c_anonymise.ipynb #10c01a08
 _SAYS = re.compile(r" (?:said|says|told|asked|wrote|writes|replied|adds|added|argues|argued|estimates|estimated|claims|claimed|thinks|thought|believes|believed|insists|insisted|admits|admitted|explains|explained|warns|warned|recalls|recalled)\b")
 _AND  = back(' (?:and|&) ')
 
@@ -256,6 +260,7 @@ def joined(
         a,b = words[0]
         if (m := before(text, a, _AND, 5)) and m.start() in ends or text.startswith(' and ', b) and b+5 in starts: yield a,b
 
+# %% ../nbs/10c_anonymise.ipynb #10c01a10
 def _first_pass(text, runs):
     "Names that rules find, as (start, end)"
     yield from signatures(text)

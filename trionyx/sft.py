@@ -269,7 +269,15 @@ def decisions(
     return dict(recipe='sft', base=[base.folder.name, base.step, weights], data=base.config['data'], tokenizer=base.tok.hash, model=asdict(base.model.cfg), batch=d.tokens_per_step,
                 steps=d.n_steps, rates=asdict(rates), seed=o.seed, warm=o.warm, origins=origins, rows=d.fingerprint())
 
-def begin_sft(o, d, base, rates, world, opts, again=0):
+def begin_sft(
+    o:SimpleNamespace, # As from `sft_options`
+    d,                 # `Conversations`
+    base,              # The run to start from
+    rates:Rates,       # Of this run
+    world,             # This process among all
+    opts,              # As from `run_options`
+    again:int=0        # Layers worked out again in the backward pass
+) -> Trainer:
     "A `Trainer` at step 0, with the base run's weights, and its optimizer state where asked for"
     model = to_device(base.model, world, opts, again)
     opt = optimizer_of(model, rates, world)
@@ -301,7 +309,11 @@ def sft(
     t.cbs = [Attribution(folder, d, origins)]
     return train_run(folder, t, held_out_chats(held, base.tok, p.micro), opts)
 
-def said(train, d):
-    "What is trained on, and how much of the rows is padding"
+def said(
+    train:dict, # `Chats` by name
+    d           # `Conversations`
+) -> str:
+    "What is trained on, and how much of the rows is padding where a pass is whole"
     n,used = len(d.begins)-1,sum(c.counts['tokens']*d.repeats[k] for k,c in train.items())
-    return f"conversations: {', '.join(map(str, train.values()))}; {n:,} rows of one pass, {1-used/(n*(d.seq+1)):.1%} padding" if n<=d.n_steps*d.batch_rows else f"conversations: {', '.join(map(str, train.values()))}"
+    res = f"conversations: {', '.join(map(str, train.values()))}"
+    return f'{res}; {n:,} rows of one pass, {1-used/(n*(d.seq+1)):.1%} padding' if n<=d.n_steps*d.batch_rows else res
