@@ -215,7 +215,7 @@ def is_number(
     s:str # From `said`
 ) -> bool:
     "Does this belong to the right?"
-    n = r'[-+−]?[\d.,]+%?'
+    n = r'[-+−<]?[\d.,]+%?'
     return bool(re.fullmatch(fr'{n}( \({n} to {n}\))?|–', s))
 
 # %% ../nbs/14b_page.ipynb #ec59c1a9
