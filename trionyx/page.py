@@ -33,7 +33,7 @@ def axes(
     from matplotlib.figure import Figure
     ax = Figure(figsize=(width, height), dpi=100, layout='constrained').add_subplot()
     ax.set(xlabel=x, ylabel=y)
-    ax.set_title(fill(title, 58), fontsize=10, loc='center', x=0, ha='left')
+    ax.set_title(fill(title, 46), fontsize=10, loc='center', x=0, ha='left')
     return framed(ax)
 
 def framed(ax): # As from `axes`
