@@ -102,7 +102,6 @@ def _plain(i, m):
     if not isinstance(c, str): raise Refusal(400, f'expected messages with a role and a text as content, found {str(m)[:60]} as number {i}. This server reads text only.', 'messages')
     return dict(role={'developer':'system'}.get(r := m.get('role'), r) if isinstance(m.get('role'), str) else None, content=c)
 
-#| exports
 def chat_ids(
     run:Run,    # Fine-tuned on conversations
     o:dict,     # A request with `messages`

@@ -18,7 +18,7 @@ from .history import History, cost, was_read
 from .report import commands, facts, foi_parts, licences, spent, unmeasured
 
 # %% ../nbs/15a_card.ipynb #ad1eef5b
-OWN = dict(bpb=('held-out text', 'bits per byte', 'bits_per_byte', 'bpb'), core=('DCLM CORE', 'CORE, mean centred accuracy', 'core', 'core'), foi=('FOI letters', 'share of checks passed', 'score', 'score'))
+OWN = dict(bpb=('held-out text', 'bits per byte', 'bits_per_byte', 'bpb'), core=('DCLM CORE', 'CORE, mean centred accuracy', 'core', 'core'), foi=('FOI letters', 'checks of a letter, 0 to 1', 'score', 'score'))
 
 def eval_results(
     recs:dict # From `records`

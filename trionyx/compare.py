@@ -132,7 +132,7 @@ def sentence(
     lead = [r.difference, r.low, r.high] if r.difference>0 else [-r.difference, -r.high, -r.low]
     d,*iv = [f.format(o*u) for o in lead]
     noise = 'beyond noise' if r.beyond else 'within noise'
-    return f"{k}: {better} is ahead of {worse} by {d}{' points' if pts else ''} over {int(r.n):,} items (95%: {' to '.join(iv)}, p = {r.p:.2g}): {noise}."
+    return f"{k}: {better} is ahead of {worse} by {d}{' points' if pts else ''} over {int(r.n):,} items (95%: {' to '.join(iv)}, p {'< 0.0001' if r.p<1e-4 else f'= {r.p:.2g}'}): {noise}."
 
 # %% ../nbs/14e_compare.ipynb #8802b0aa
 QUOTED = '1.4B (quoted)','2B (quoted)'

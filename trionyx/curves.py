@@ -132,17 +132,17 @@ def sources_plot(
     by:str='tokens' # Or 'time'
 ) -> list[Plot]:    # Empty where nothing was measured by source
     "Held-out bits per byte of each source, a panel each"
-    dfs = [d for h in hs if len(d := by_source(h))]
+    dfs = [(h, d, look) for h,look in zip(hs, LOOKS) if len(d := by_source(h))]
     if not dfs: return []
-    names = list(dict.fromkeys(k for d in dfs for k in d if k not in ('tokens','at')))
+    names = list(dict.fromkeys(k for _,d,_ in dfs for k in d if k not in ('tokens','at')))
     axs = panels(names, '', 'bits per byte', f"{hs[0].kind}: bits per byte of held-out {'answers' if hs[0].chats else 'text'} by source, with the last value" +
-                 (f'; {hs[0].name} solid, {hs[1].name} dashed' if len(dfs)>1 else ''))
+                 '; '*(len(hs)>1) + ', '.join(f"{h.name} {'solid' if look==LOOKS[0] else 'dashed'}" for h,_,look in dfs if len(hs)>1))
     x,name = along(axs[0], hs, by)
     axs[0].locator_params('x', nbins=2)
     for ax,k in zip(axs, names):
-        for d,(c,dash) in zip(dfs, LOOKS):
+        for _,d,(c,dash) in dfs:
             if k in d: ax.plot(x(d), d[k], dash, color=c, lw=1.2, marker='o', ms=2)
-        ax.text(0.97, 0.9, ' '.join(f'{d[k].iloc[-1]:.2f}' for d in dfs if k in d), transform=ax.transAxes, ha='right', va='top', fontsize=7.5)
+        ax.text(0.97, 0.9, ' '.join(f'{d[k].iloc[-1]:.2f}' for _,d,_ in dfs if k in d), transform=ax.transAxes, ha='right', va='top', fontsize=7.5)
     axs[0].figure.supxlabel(name, fontsize=9)
     return [Plot(f'{hs[0].kind.lower()}-sources-by-{by}', axs[0])]
 

@@ -33,7 +33,7 @@ def axes(
     from matplotlib.figure import Figure
     ax = Figure(figsize=(width, height), dpi=100, layout='constrained').add_subplot()
     ax.set(xlabel=x, ylabel=y)
-    ax.set_title(fill(title, 58), fontsize=10, loc='center', x=0, ha='left')
+    ax.set_title(fill(title, 46), fontsize=10, loc='center', x=0, ha='left')
     return framed(ax)
 
 def framed(ax): # As from `axes`
@@ -215,7 +215,7 @@ def is_number(
     s:str # From `said`
 ) -> bool:
     "Does this belong to the right?"
-    n = r'[-+−]?[\d.,]+%?'
+    n = r'[-+−<]?[\d.,]+%?'
     return bool(re.fullmatch(fr'{n}( \({n} to {n}\))?|–', s))
 
 # %% ../nbs/14b_page.ipynb #ec59c1a9

@@ -131,7 +131,7 @@ def paired_parts(
     df,left = versus(*runs.values())
     a,b = runs
     if not len(df): return [Text(f'{a} and {b} have no measure over the same items in common, so their difference has no interval.')]
-    t = df.assign(difference=[f'{o.difference:.3f} ({o.low:.3f} to {o.high:.3f})' for o in df.itertuples()], n=df.n.astype(int)).rename(columns=dict(a=a, b=b, holm='p', n='items')).drop(columns=['low','high','beyond'])
+    t = df.assign(difference=[f'{o.difference:.3f} ({o.low:.3f} to {o.high:.3f})' for o in df.itertuples()], n=df.n.astype(int), holm=['<0.001' if o<.0005 else f'{o:.3f}' for o in df.holm]).rename(columns=dict(a=a, b=b, holm='p', n='items')).drop(columns=['low','high','beyond'])
     t = t.loc[:, ~t.columns.duplicated(keep='last')][[a, b, 'difference', 'p', 'items']].rename_axis('measure')
     said = [sentence(k, r, (a, b)) for k,r in df.iterrows() if '/' not in k] + [f"Not compared, for want of the same items in both: {', '.join(left)}."]*bool(left)
     return [Points(said), Folded('All paired differences, with CORE task by task', [Table(t, f'{b} less {a} over the same items, with 95% intervals; p corrected for the number of rows (Holm)')])]

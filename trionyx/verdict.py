@@ -148,7 +148,7 @@ def error_of(
 ) -> Exception:
     "An error of a built-in type where there is one and it can do no harm here, else a `RuntimeError`"
     t = getattr(sys.modules['builtins'], name, None)
-    plain = isinstance(t, type) and issubclass(t, Exception) and not issubclass(t, (StopIteration, StopAsyncIteration, UnicodeError))
+    plain = isinstance(t, type) and issubclass(t, Exception) and not issubclass(t, (StopIteration, StopAsyncIteration, UnicodeError, BaseExceptionGroup)) # The last two are not made from a text
     return t(text) if plain else RuntimeError(f'{name}: {text}')
 
 # %% ../nbs/12e_verdict.ipynb #a5240411
