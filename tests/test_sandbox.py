@@ -88,7 +88,7 @@ def test_score(any_kind, name, monkeypatch):
     import re
     monkeypatch.setattr('trionyx.sandbox.secrets.token_hex', lambda n: 'feedbeef'*4) # so that one who finds the word can say so
     code,why = SCORE[name]
-    r = run(any_kind, code, PLUS_ONE, wall=3)
+    r = run(any_kind, code, PLUS_ONE, wall=15)
     assert not r.ok and re.search(why, r.why), r
 
 def test_the_right_answer(any_kind):

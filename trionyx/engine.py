@@ -248,6 +248,11 @@ def close(self:Engine):
 
 # %% ../nbs/16a_engine.ipynb #c7f41bc0
 @patch
-def __enter__(self:Engine): return self.start()
+def __enter__(self:Engine):
+    "Start the thread"
+    return self.start()
+
 @patch
-def __exit__(self:Engine, *exc): self.close()
+def __exit__(self:Engine, *exc):
+    "End all answers and the thread"
+    self.close()
