@@ -348,11 +348,12 @@ def draw(
     "The curves as a matplotlib figure, for notebooks"
     import matplotlib.pyplot as plt
     ks = keys.split(',')
-    fig,axs = plt.subplots(1, len(ks), figsize=(3.6*len(ks), 2.8), squeeze=False, layout='constrained')
-    for k,ax in zip(ks, axs[0]):
+    fig,axs = plt.subplots(len(ks), 1, figsize=(5, 2*len(ks)+.4), squeeze=False, sharex=True, layout='constrained')
+    for k,ax in zip(ks, axs[:,0]):
         pts = points(recs, k)
         ax.plot(*(zip(*pts) if pts else ([], [])), lw=1, marker='o' if len(pts)<40 else '', ms=3)
-        ax.set(title=k, xlabel='step')
+        ax.set_ylabel(k)
+    ax.set_xlabel('step')
     return fig
 
 def points(
