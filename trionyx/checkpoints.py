@@ -16,7 +16,7 @@ import torch, torch.distributed as dist
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from .core import World, TrionyxError, atomic_folder, check_space, log0, read_json, read_manifest, sha256, write_json
+from .core import World, TrionyxError, atomic_folder, check_space, fsync, log0, read_json, read_manifest, sha256, write_json
 from .fsdp import is_sharded, local, rows_of
 from .snapshots import Background, Snapshot
 
@@ -84,16 +84,10 @@ def all_came(
 # %% ../nbs/07a_checkpoints.ipynb #c894d95f
 def _name(rank, world): return f'optim-{rank:05d}-of-{world:05d}'
 
-def _fsync(path):
-    "Force a file or folder to the disk"
-    fd = os.open(path, os.O_RDONLY)
-    try: os.fsync(fd)
-    finally: os.close(fd)
-
 def _put(ts, path):
     "Write tensors, down to the disk; size and hash of the file"
     save_file(ts, path)
-    _fsync(path)
+    fsync(path)
     return dict(bytes=path.stat().st_size, sha256=sha256(path))
 
 def write_part(
@@ -138,7 +132,7 @@ def seal(
     write_json(folder/'manifest.json', dict(step=step_of(path), files=files))
     if path.exists(): remove(path)
     os.replace(folder, path)
-    _fsync(path.parent)
+    fsync(path.parent)
 
 # %% ../nbs/07a_checkpoints.ipynb #019614ee
 def remove(

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'KINDS', 'SITE', 'SECTIONS', 'TrionyxError', 'cpu_flags', 'pick_device', 'pick_dtype', 'hold_memory',
-           'World', 'meet', 'init_world', 'log0', 'track', 'atomic_write', 'write_json', 'read_json', 'StepLog',
-           'sha256', 'write_manifest', 'read_manifest', 'atomic_folder', 'in_turns', 'home', 'folder_of', 'find_folder',
-           'check_space', 'test_data', 'versions', 'parser_of', 'page_of', 'launch']
+           'World', 'meet', 'init_world', 'log0', 'track', 'fsync', 'atomic_write', 'write_json', 'read_json',
+           'StepLog', 'sha256', 'write_manifest', 'read_manifest', 'atomic_folder', 'in_turns', 'home', 'folder_of',
+           'find_folder', 'check_space', 'test_data', 'versions', 'parser_of', 'page_of', 'launch']
 
 # %% ../nbs/00_core.ipynb #f67b6e78
 import ctypes, hashlib, json, os, re, shutil, subprocess, sys
@@ -113,8 +113,10 @@ def track(
                 mininterval=0.2 if watched else 10, file=sys.stderr, **kw)
 
 # %% ../nbs/00_core.ipynb #f8fcd1c2
-def _fsync(path):
-    "Force a file or folder to the disk"
+def fsync(
+    path # File or folder
+):
+    "Force it to the disk"
     fd = os.open(path, os.O_RDONLY)
     try: os.fsync(fd)
     finally: os.close(fd)
@@ -129,10 +131,10 @@ def atomic_write(
     tmp = path.with_name(f'.{path.name}.tmp{os.getpid()}')
     try:
         tmp.write_bytes(data.encode() if isinstance(data, str) else data)
-        _fsync(tmp)
+        fsync(tmp)
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
-    _fsync(path.parent)
+    fsync(path.parent)
 
 # %% ../nbs/00_core.ipynb #e0bbdc27
 FORMAT = 1 # Raised when the meaning of a written file changes
@@ -200,7 +202,7 @@ def write_manifest(
     "List size and hash of all files in `folder` in its `manifest.json`"
     folder = Path(folder)
     fs = sorted(o for o in folder.rglob('*') if o.is_file() and o.name!='manifest.json' and '.tmp' not in o.name)
-    for o in fs: _fsync(o)
+    for o in fs: fsync(o)
     files = {o.relative_to(folder).as_posix(): dict(bytes=o.stat().st_size, sha256=sha256(o)) for o in fs}
     write_json(folder/'manifest.json', {**(meta or {}), 'files':files})
 
@@ -262,7 +264,7 @@ def _swap(tmp, path):
     shutil.rmtree(_aside(path), ignore_errors=True)
     if path.exists(): os.replace(path, _aside(path))
     os.replace(tmp, path)
-    _fsync(path.parent)
+    fsync(path.parent)
     shutil.rmtree(_aside(path), ignore_errors=True)
 
 # %% ../nbs/00_core.ipynb #ddaf8485
