@@ -2,9 +2,9 @@
 
     python tests/fresh.py                    all of them, two at a time
     python tests/fresh.py 05_model tour      only these
-    python tests/fresh.py --write            keep the fresh outputs; where only numbers differ, as times do, the stored ones
+    python tests/fresh.py --write            keep the fresh outputs; where only numbers differ, as times do, the stored ones, unless the cell was edited since HEAD
 """
-import argparse, base64, os, re, sys, time
+import argparse, base64, json, os, re, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import nbformat
@@ -64,14 +64,19 @@ def differences(old, new):
         if t!=u: yield a.source,t,u
         elif len(ps)!=len(qs) or not all(map(same_picture, ps, qs)): yield a.source,'a picture','another picture'
 
+def committed(path):
+    "Sources of a notebook's cells in HEAD, by id; none where there is no such file"
+    r = subprocess.run(['git', 'show', f'HEAD:./{path.name}'], cwd=path.parent, capture_output=True, text=True)
+    return {c['id']: ''.join(c['source']) for c in json.loads(r.stdout)['cells'] if 'id' in c} if r.returncode==0 else {}
+
 def check(path, write=False):
     "Run one notebook; its name, seconds, and differences or an error"
     old,t = nbformat.read(path, 4),time.monotonic()
     try: new = execute(path)
     except Exception as e: return path.stem,time.monotonic()-t,[('', 'no error', re.sub('\x1b\\[[0-9;]*m', '', str(e))[-1500:])]
-    res = list(differences(old, new))
+    res,was = list(differences(old, new)),committed(path)
     for a,b in zip(old.cells, new.cells):
-        if a.cell_type=='code' and only_numbers(a, b): b.outputs = a.outputs
+        if a.cell_type=='code' and only_numbers(a, b) and was.get(a.id, a.source)==a.source: b.outputs = a.outputs
     if write and list(differences(old, new)): nbformat.write(new, path)
     return path.stem,time.monotonic()-t,res
 

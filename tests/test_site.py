@@ -201,13 +201,20 @@ def test_one_palette():
 
 # ---- stepping through, in Jupyter's own kernel
 
-def test_fresh_outputs_are_compared(tmp_path):
+def test_fresh_outputs_are_compared(tmp_path, monkeypatch):
     import fresh
     cells = ["import random, sys\nrandom.seed(0)\nrandom.random()", "import random\nrandom.SystemRandom().random()", "print('x', file=sys.stderr)\n'y'", "#| eval: false\n1/0"]
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(o) for o in cells]), tmp_path/'a.ipynb')
     name,_,first = fresh.check(tmp_path/'a.ipynb', write=True)
     assert name=='a' and [o[0] for o in first]==cells[:3]
     assert [o[0] for o in fresh.check(tmp_path/'a.ipynb')[2]]==[cells[1]]
+    stored = lambda: nbformat.read(tmp_path/'a.ipynb', 4).cells[1].outputs[0].data['text/plain']
+    at_first = stored()
+    fresh.check(tmp_path/'a.ipynb', write=True)
+    assert stored()==at_first, 'another time is no other output'
+    monkeypatch.setattr(fresh, 'committed', lambda p: {nbformat.read(p, 4).cells[1].id: 'before the edit'})
+    fresh.check(tmp_path/'a.ipynb', write=True)
+    assert stored()!=at_first, 'an edited cell keeps no old output'
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('1/0')]), tmp_path/'b.ipynb')
     assert 'ZeroDivisionError' in fresh.check(tmp_path/'b.ipynb')[2][0][2]
 
