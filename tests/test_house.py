@@ -183,6 +183,19 @@ def test_ruff():
     r = run(tool('ruff'), 'check', '--no-cache', '--select', 'E9,F401,F821', 'trionyx', cwd=root)
     assert r.returncode==0, r.stdout+r.stderr
 
+def test_notebooks_that_fail_are_counted(tmp_path):
+    "As scripts/test.sh counts them: one that ends well, one that asserts what is false, one that dies"
+    import nbformat
+    def write(name, *cells): nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(o) for o in cells]), tmp_path/f'{name}.ipynb')
+    write('good', 'x = 1', "__import__('pathlib').Path('seen').touch()")
+    write('bad', "assert 1==2, 'and why'")
+    write('dead', 'import os; os.kill(os.getpid(), 9)')
+    r = run(sys.executable, root/'tests/notebooks.py', *sorted(tmp_path.glob('*.ipynb')), cwd=tmp_path)
+    pattern = re.search(r"grep -cE '(.*?)'", (root/'scripts/test.sh').read_text())[1]
+    assert [o.split()[1] for o in r.stdout.splitlines() if re.match(pattern, o)]==['good.ipynb'], r.stdout+r.stderr
+    assert r.returncode==1 and len(re.findall('(?m)^FAILED', r.stdout))==2 and 'and why' in r.stdout and 'exit code -9' in r.stdout
+    assert (tmp_path/'seen').exists()
+
 # ---- scripts
 
 launchers = [p for p in sorted((root/'scripts').glob('*.py')) if 'trionyx.core import' in p.read_text(encoding='utf-8')]
