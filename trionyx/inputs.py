@@ -139,6 +139,8 @@ def plan_table(
     return pd.concat([df[~df.index.isin(plan.index)], plan])
 
 def plan_lines(table) -> str:
-    "`plan_table` as text, with its sum"
-    text = table.to_string(na_rep='', formatters={k: lambda v: f'{v:,}' for k in ('files','of','documents','tokens')} | dict(GB='{:,.3g}'.format))
+    "`plan_table` as text, with its sum; what is not known stays empty"
+    import pandas as pd
+    def _words(s): return s.astype(object).map(lambda v: '' if pd.isna(v) else f'{v:,}' if s.name!='GB' else f'{v:,.3g}' if v>=.001 else '<0.001')
+    text = table.apply(_words).to_string()
     return f'{text}\nin all {table.files.sum():,} files, {table.GB.sum():,.2f} GB to read'
