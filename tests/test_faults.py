@@ -388,10 +388,10 @@ def test_damage(home, hurt):
 
 def test_hang(home):
     "Rank 1 hangs: the run ends by itself and says so, with the place; the other says that it waits, or is ended with it"
-    p = Ranks(home, 'hang', 2, dict(hang_at=4, rank=1), hang_secs=2)
+    p = Ranks(home, 'hang', 2, dict(hang_at=4, rank=1), hang_secs=10)
     assert p.wait()[1]==1
     said = (home/'hang-1.txt').read_text()
-    assert 'rank 1 of 2' in said and 'hangs: no sign of life for 2 seconds' in said and 'sleep_for_ever' in said, said
+    assert 'rank 1 of 2' in said and 'hangs: no sign of life for 10 seconds' in said and 'sleep_for_ever' in said, said
     assert 'hangs' not in (home/'hang-0.txt').read_text()
     finish(home, 'hang', 2)
     check(home, 'hang', 2)

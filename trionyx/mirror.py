@@ -109,8 +109,8 @@ def pieces(self:Answer,
         f.seek(start)
         while b := bytearray(f.read(min(1<<20, stop-start))):
             if start <= flip < start+len(b): b[flip-start] ^= 1
+            self.server.hub.sent[str(path.relative_to(self.server.hub.folder))] += len(b) # before: who has read it finds it counted
             self.wfile.write(b)
-            self.server.hub.sent[str(path.relative_to(self.server.hub.folder))] += len(b)
             start += len(b)
 
 # %% ../nbs/02f_mirror.ipynb #220a848f
