@@ -13,7 +13,7 @@ from pathlib import Path
 import torch, torch.nn.functional as F
 from .attention import candidates, norm, rotary, turn
 from .buckets import deal, shapes_of
-from .compute import best_secs, choose_attention, compile_blocks, device_name, errors_of, set_compute
+from .compute import best_secs, choose_attention, compile_blocks, device_name, errors_of, set_compute, sync
 from .core import World, atomic_write, log0, pick_device, pick_dtype, versions
 from .float8 import linear8
 from .generate import for_inference
@@ -22,7 +22,7 @@ from .metrics import peak_of
 from .model import GPT, GPTConfig, head_loss
 from .optim import Rates, kinds, make_optimizer, units_of
 from .plan import Machine, memory_of, micro_batch
-from .speed import ceiling, decode_part, prefill_part, sync
+from .speed import ceiling, decode_part, prefill_part
 
 # %% ../nbs/18b_gpu.ipynb #9f2e1f59
 def product_row(
