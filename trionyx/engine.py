@@ -146,17 +146,17 @@ def submit(self:Engine,
 
 # %% ../nbs/16a_engine.ipynb #26229ae6
 @patch
-@torch.inference_mode()
 def read(self:Engine,
     asks:list[Ask] # At least one
 ):
     "Read prompts, and let their rows join"
-    cache,h = prefill(self.model, [o.ids for o in asks], max(o.max_new for o in asks))
-    for o in asks: o.u = uniforms(o.seed, 1, o.max_new)[0].to(h.device)
-    if self.live: self.cache.join(cache)
-    else: self.cache,self.h = cache,h[:0]
-    self.h,self.live = torch.cat([self.h, h]),self.live+asks
-    self.stats.update(prompts=len(asks), prompt_tokens=sum(len(o.ids) for o in asks))
+    with torch.inference_mode():
+        cache,h = prefill(self.model, [o.ids for o in asks], max(o.max_new for o in asks))
+        for o in asks: o.u = uniforms(o.seed, 1, o.max_new)[0].to(h.device)
+        if self.live: self.cache.join(cache)
+        else: self.cache,self.h = cache,h[:0]
+        self.h,self.live = torch.cat([self.h, h]),self.live+asks
+        self.stats.update(prompts=len(asks), prompt_tokens=sum(len(o.ids) for o in asks))
 
 # %% ../nbs/16a_engine.ipynb #783ecfd3
 @patch
@@ -170,15 +170,15 @@ def choose(self:Engine) -> Tensor: # (rows,) token ids
 
 # %% ../nbs/16a_engine.ipynb #1a3cedeb
 @patch
-@torch.inference_mode()
 def step(self:Engine):
     "One token for every row; rows that end leave"
-    new = self.choose()
-    go = [i for i,(o,t) in enumerate(zip(self.live, new.tolist())) if o.hear(t)]
-    self.stats['tokens'] += len(self.live)
-    self.stats.update(f'ended_{o.reason}' for o in self.live if o.reason)
-    if len(go)<len(self.live): self.keep(go); new = new[go]
-    if go: self.h = self.model.hidden(new[:,None], self.cache)[:,0]
+    with torch.inference_mode():
+        new = self.choose()
+        go = [i for i,(o,t) in enumerate(zip(self.live, new.tolist())) if o.hear(t)]
+        self.stats['tokens'] += len(self.live)
+        self.stats.update(f'ended_{o.reason}' for o in self.live if o.reason)
+        if len(go)<len(self.live): self.keep(go); new = new[go]
+        if go: self.h = self.model.hidden(new[:,None], self.cache)[:,0]
 
 @patch
 def keep(self:Engine,

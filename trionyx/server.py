@@ -373,7 +373,7 @@ def pause_writing(self:Line):
 
 @patch
 def resume_writing(self:Line):
-    "It does"
+    "The client reads again"
     super(Line, self).resume_writing()
     if self.stuck: self.stuck.cancel()
 

@@ -83,9 +83,11 @@ FORMATS = {'ms':'{:,.2f}', 'of the step':'{:.1%}', 'least ms':'{:,.2f}', 'of the
 
 def shown(
     df # From `table`
-):     # The same in words, gaps left empty
+):     # The same in words: tokens a second to three digits, gaps and columns without a value left out
     "A table for people"
-    return df.apply(lambda s: s.map(lambda v: '' if v is None or v!=v else FORMATS[s.name].format(v)) if s.name in FORMATS else s)
+    def _word(k, v): return '' if v is None or v!=v else FORMATS[k].format(float(f'{v:.3g}') if k=='tokens/s' else v)
+    df = df[[k for k in df if any(v not in (None, '') and v==v for v in df[k])]]
+    return df.apply(lambda s: s.map(lambda v: _word(s.name, v)) if s.name in FORMATS else s)
 
 # %% ../nbs/18_speed.ipynb #18ddf6e4
 def pass_flops(

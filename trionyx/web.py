@@ -23,11 +23,11 @@ from .server import LOOPBACK, Limits, Service, bound
 def field(
     id:str,    # Of the input
     label:str, # What a person reads
-    tag=Input, # FastHTML's component
+    tag=None,  # FastHTML's component; `Input` if None
     **kw       # Its attributes
 ):
     "An input with its label"
-    return Div(Label(label, fr=id), tag(id=id, name=id, **kw), cls='wide' if tag is Textarea else None)
+    return Div(Label(label, fr=id), (tag or Input)(id=id, name=id, **kw), cls='wide' if tag is Textarea else None)
 
 def log(
     names:list[str] # Of the runs
