@@ -62,7 +62,7 @@ def shapes_of(
 ) -> list[tuple]: # (name, kind, shape), as `deal` wants them
     "Every parameter, without making any"
     with torch.device('meta'): m = GPT(cfg)
-    muon = {id(p) for k,ps in m.groups().items() if k in ('matrices', 'gates') for p in ps}
+    muon = {id(p) for k,ps in m.groups().items() if k=='matrices' for p in ps}
     return [(n, 'muon' if id(p) in muon else 'adamw', tuple(p.shape)) for n,p in m.named_parameters()]
 
 # %% ../nbs/05c_buckets.ipynb #33af838a

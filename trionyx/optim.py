@@ -143,7 +143,7 @@ def kinds(
     adam = dict(kind='adamw', betas=r.betas, eps=r.eps)
     muon = dict(kind='muon', lr=r.matrices, ends=r.momentum, momentum=r.momentum[0], beta2=r.beta2, decay=r.decay)
     rest = dict(embedding=r.embedding, value_embeddings=r.embedding, head=r.head, resid=r.resid, x0=r.x0)
-    res = dict(matrices=muon, gates=muon, **{k: dict(adam, lr=v) for k,v in rest.items()})
+    res = dict(matrices=muon, **{k: dict(adam, lr=v) for k,v in rest.items()})
     res['x0']['betas'] = r.x0_betas
     return res
 
