@@ -141,6 +141,7 @@ def plan_table(
 def plan_lines(table) -> str:
     "`plan_table` as text, with its sum; what is not known stays empty"
     import pandas as pd
-    def _words(s): return s.astype(object).map(lambda v: '' if pd.isna(v) else f'{v:,}' if s.name!='GB' else f'{v:,.3g}' if v>=.001 else '<0.001')
+    def _gb(v): return '<0.001' if v<.001 else f'{v:.3g}' if v<999.5 else f'{v:,.0f}'
+    def _words(s): return s.astype(object).map(lambda v: '' if pd.isna(v) else _gb(v) if s.name=='GB' else f'{v:,}')
     text = table.apply(_words).to_string()
-    return f'{text}\nin all {table.files.sum():,} files, {table.GB.sum():,.2f} GB to read'
+    return f'{text}\nin all {table.files.sum():,} files, {_gb(table.GB.sum())} GB to read'
