@@ -245,7 +245,7 @@ def _rank(rec): return rec['settings'].get('step', 0),items_in(rec['result'])
 def settings_of(
     r,   # From `load_run`
     **kw # What else the numbers depend on
-) -> dict:
+) -> dict: # What `reuse` compares
     "What any result of a run depends on; weights that are still in training have no hash"
     m,ckpt = r.model,r.folder/'ckpt'/f'step-{r.step:06d}'
     weights = None if m.training else read_manifest(ckpt, verify=False)['files']['model.safetensors']['sha256']

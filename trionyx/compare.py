@@ -192,7 +192,7 @@ def remarks(
         part = [f"{k} on {items_in(v['result']):,}" for k,v in recs.items() if is_part(v)]
         if part: res.append(f"{n}: only a part of the items, {', '.join(part)}")
     return [*res, 'base model: tasks are centred, 0 is guessing and 1 perfect; in brackets 95% intervals over items',
-            'quoted: from the post "Trionyx 2B" (CC BY 4.0); its held-out text and tokenizer are others, so its bits per byte are']
+            'quoted: from the post "Trionyx 2B" (CC BY 4.0); its held-out text and tokenizer are others, so its bits per byte cannot be compared']
 
 def is_part(
     rec:dict # From `bench`

@@ -22,7 +22,7 @@ def small_plan(
     shrink:float=1., # Tokens and batch are the planned ones divided by this
     aspect:int=64,   # Channels per block of depth
     **options        # As in `recipe_options`
-) -> Plan:
+) -> Plan: # As from `plan_of`
     "The plan of a run that is `shrink` times shorter, on one process"
     def _plan(**kw): return plan_of(recipe_options(**kw), vocab, Machine(gpus=1), aspect=aspect)
     return _plan(**{'ratio':RATIO/shrink, 'batch':_plan(**options).batch//shrink, **options})

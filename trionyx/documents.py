@@ -206,7 +206,7 @@ def source_name(
 def spec_inputs(
     spec:str, # 'path' or 'name=path'
     **kw      # Further fields of `Input`
-) -> list[Input]:
+) -> list[Input]: # One for each file
     "Inputs for one path"
     name,where = re.fullmatch(r'(?:(\w[\w.-]*)=)?(.*)', spec, re.A).groups()
     return [Input(name or source_name(o.name), 'file', str(o), size=o.stat().st_size, **kw) for o in find_files(where)]
@@ -215,7 +215,7 @@ def spec_inputs(
 def file_inputs(
     specs:str, # 'path', 'name=path', or several joined by commas
     **kw       # Further fields of `Input`
-) -> list[Input]:
+) -> list[Input]: # One for each file
     "Inputs for files, in the order given; raises `TrionyxError` if a source is named twice"
     res,seen = [],{}
     for s in filter(None, map(str.strip, specs.split(','))):
@@ -264,7 +264,7 @@ def raw_rows(
 def read_docs(
     src, # An `Input`, a path or pattern, or an iterator of rows or texts
     **kwargs # As in `record`; an `Input` brings its own
-) -> Iterator[dict]:
+) -> Iterator[dict]: # In the order of the input
     "Documents `{id, text, source, license, url?}` from any input"
     if not isinstance(src, Input): yield from (record(row, where, **kwargs) for where,row in raw_rows(src)); return
     kw = {k: getattr(src, k) for k in ('source','license','text_key','license_key')}

@@ -294,7 +294,7 @@ def stream(
     max_new:int=256,  # Most tokens
     stop:tuple=None,  # Token ids that end it; `stop_tokens(tok)` if None
     **kw              # As in `generate`
-) -> Iterator[int]:
+) -> Iterator[int]: # Each as soon as it is drawn
     "New tokens, one at a time"
     for o in steps(model, [prompt], max_new, stop=stop_tokens(tok) if stop is None else stop, **kw): yield o[0]
 
@@ -352,7 +352,7 @@ def chat_stream(
     messages:list[dict], # As in `chat_prompt`
     max_new:int=512,     # Most tokens of the answer
     **kw                 # As in `generate`
-) -> Iterator[str]:
+) -> Iterator[str]: # As from `as_text`
     "The assistant's answer, piece by piece"
     return as_text(tok, stream(model, tok, chat_prompt(tok, messages, chat_room(model.cfg, max_new)), max_new, **kw))
 

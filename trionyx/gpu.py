@@ -145,7 +145,7 @@ def step_row(
     compile:str='auto',# As for `compile_blocks`
     n:int=4,           # Passes that count
     **kw               # For `set_compute`
-) -> dict:
+) -> dict: # A row of the table
     "Forward, backward and update of one rank, what a whole step follows from them, and memory beside the plan's"
     freed(dev)
     m = compile_blocks(set_compute(filled(cfg, dev, dtype).train(), **kw), compile, dev)

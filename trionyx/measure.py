@@ -39,13 +39,17 @@ def score_rows_of(
     r:dict # Its result
 ) -> dict: # Name to score, low, high, over
     "The lines of a result in the table"
-    if 'bpb' in r: return {f'bpb {n}': (v['bpb'], *v['interval'], f"{v['docs']:,} documents") for n,v in [('all', r), *r['sources'].items()]}
+    if 'bpb' in r: return {f'bpb {n}': (v['bpb'], *v['interval'], _some(v['docs'], 'document')) for n,v in [('all', r), *r['sources'].items()]}
     if 'core' in r: return {f"CORE ({r['baselines']})": (r['core'], *r['interval'], r['covers'])}
-    if 'parts' in r: return {'FOI': (r['score'], *r['interval'], f"{r['n']:,} letters")}
+    if 'parts' in r: return {'FOI': (r['score'], *r['interval'], _some(r['n'], 'letter'))}
     name = EXAMS[k.split('_text')[0].split('_plain')[0]].title
-    if 'passes' in r: return {f'{name} pass@{n}': (v['score'], *v['interval'], f"{r['n']:,} tasks, {r['samples']} samples") for n,v in r['passes'].items()}
+    if 'passes' in r: return {f'{name} pass@{n}': (v['score'], *v['interval'], f"{_some(r['n'], 'task')}, {_some(r['samples'], 'sample')}") for n,v in r['passes'].items()}
     how = {'_text': ' by likelihood', 'plain': ' without calculator'}.get(k[-5:], '')
-    return {name+how: (r['accuracy'], *r['interval'], f"{r['n']:,} questions, chance {r['chance']:.2f}")}
+    return {name+how: (r['accuracy'], *r['interval'], f"{_some(r['n'], 'question')}, chance {r['chance']:.2f}")}
+
+def _some(n, what):
+    "A number with what it counts"
+    return f"{n:,} {what}{'s'*(n!=1)}"
 
 # %% ../nbs/14f_measure.ipynb #f51e20fc
 def summary(

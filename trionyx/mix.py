@@ -160,7 +160,7 @@ def from_toml(cls:Mix,
 def quick_mix(
     *names,      # Sources to read once
     **repeats    # Passes over further sources, by name
-) -> Mix:
+) -> Mix: # Named quick
     "A mix of sources whose sizes the shards tell"
     return Mix('quick', [Source(o) for o in names] + [Source(k, repeat=v) for k,v in repeats.items()])
 

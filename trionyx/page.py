@@ -106,6 +106,7 @@ def panels(
     axs = list(fig.subplots(m, n, sharex=True, sharey=True, squeeze=False).flat)
     for a in axs[len(names):]: a.set_visible(False)
     for a,k in zip(axs, names): framed(a).set_title(str(k).replace('$', r'\$'), fontsize=8, loc='center', x=0, ha='left')
+    for a in axs[max(0, len(names)-n):len(names)]: a.tick_params(labelbottom=True) # Nothing stands below these
     fig.supxlabel(x, fontsize=9)
     fig.supylabel(y, fontsize=9)
     fig.claim = title

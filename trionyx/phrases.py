@@ -18,7 +18,7 @@ def fill(
     text:str,          # With {a|b} for choices and <x> for fields
     rng:random.Random, # Makes the choices
     **fields           # What the fields stand for
-) -> str:
+) -> str: # Without braces and fields
     "`text` with every choice made and every field filled in"
     while '{' in text: text = _CHOICE.sub(lambda m: rng.choice(m[1].split('|')), text)
     return _FIELD.sub(lambda m: fields[m[1]], text)
@@ -41,7 +41,7 @@ def say(
     part:str,               # Such as 'open' or 'closing'
     quality:str='standard', # Whose phrases
     **fields                # What the fields stand for
-) -> str:
+) -> str: # As from `fill`
     "One phrase of a part, filled in"
     return fill(rng.choice(phrases(quality)[part]), rng, **fields)
 

@@ -81,7 +81,7 @@ def run_answers(
     answers:list,      # For each task, a list of answers
     unsafe:bool=False, # Run without a sandbox?
     **kw               # For `run_many`
-) -> list[list[Result]]:
+) -> list[list[Result]]: # For each task, one for each answer
     "How the programs fare"
     jobs = [dict(code=program(t.prompt, s), tests=t.test, entry_point=t.entry_point, setup=t.prompt) for t,ss in zip(tasks, answers) for s in ss]
     res = iter(run_many(jobs, unsafe=unsafe, **kw))

@@ -92,7 +92,7 @@ def plan_of(
     again='auto',              # Layers worked out again in the backward pass; 'auto': what is fastest
     fp8:bool=False,            # Products in float8?
     **shape                    # Further fields of `GPTConfig`
-) -> Plan:
+) -> Plan: # With the rates of its schedule
     "The plan of a recipe; raises `TrionyxError` for a schedule that cannot be"
     if not (o.warm>=0 and 0<o.down<=1 and 0<=o.floor<=1 and 0<=o.cool<1):
         raise TrionyxError(f'expected warm of 0 or more, down above 0 and at most 1, floor and cool from 0 to 1, found {o.warm}, {o.down}, {o.floor} and {o.cool}. Leave them out for the plain schedule.')

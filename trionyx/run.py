@@ -65,7 +65,7 @@ def circumstances(
     world:World,      # Who computes
     dtype:torch.dtype,# Of matrix products
     **more            # Further notes
-) -> dict:
+) -> dict: # For `noted` in `config.json`
     "What is noted at each start of a run: command, time, machine, versions"
     return dict(command=shlex.join(sys.argv), time=time.strftime('%Y-%m-%d %H:%M:%S'), world=world.world, device=str(world.device), hardware=hardware(world.device), dtype=str(dtype), **more, **versions())
 

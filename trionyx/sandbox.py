@@ -220,7 +220,7 @@ def start(
     ask:int,    # As in `main`
     tell:int,   # As in `main`
     **kw        # For `Popen`
-) -> subprocess.Popen:
+) -> subprocess.Popen: # Running
     "A process in a sandbox"
     cfg = config(kind, lim)
     box = bwrap(cfg) if kind=='bubblewrap' else []
@@ -325,7 +325,7 @@ def run_program(
     sandbox:str='auto',  # As in `pick_sandbox`
     unsafe:bool=False,   # As in `pick_sandbox`
     **limits             # Fields of `Limits`
-) -> Result:
+) -> Result: # How it fared
     "Run a program that may be hostile against its tests"
     lim,kind = Limits(**limits),pick_sandbox(sandbox, unsafe)
     job,t = dict(code=code, tests=tests, names=[o.strip() for o in entry_point.split(',')], setup=setup),time.monotonic()

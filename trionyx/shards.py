@@ -287,7 +287,7 @@ def write_shards(
     n_vocab:int=256,     # Ids run below this
     tok_hash:str='none', # Hash of the tokenizer
     **kw                 # For `ShardWriter`
-) -> Shards:
+) -> Shards: # Those of `folder`
     "Shards from token ids in memory"
     meta = {}
     with atomic_folder(folder, meta) as d:

@@ -122,7 +122,7 @@ def attempt(
     f,    # A function of the program
     *args,# Its arguments
     **kw  # Its arguments by name
-) -> bytes:
+) -> bytes: # As from `encode`
     "What it gave, or its error, ready to be sent"
     try: return encode(['ok', f(*args, **kw)])
     except BaseException as e: return encode(['error', type(e).__name__, str(e)[:200]])
