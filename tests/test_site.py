@@ -162,7 +162,8 @@ def texts(nb):
 
 BAD = {'an absolute path': r'(?<![\w.:/<])/(?:home|root|work|tmp|Users|usr|opt|var|private|mnt|content|workspace)/\w', 'a Windows path': r'\b[A-Z]:\\\w',
        'a traceback': r'Traceback \(most recent call last\)', 'a warning': r'\b\w*Warning\b(?!s? of)|^WARNING\b', 'an escape sequence': '\x1b',
-       'a progress bar': r'\d+%\|[ █▏▎▍▌▋▊▉#]+\||\bit/s\]', 'an address in memory': r'\bat 0x[0-9a-f]{6,}'}
+       'a progress bar': r'\d+%\|[ █▏▎▍▌▋▊▉#]+\||\bit/s\]', 'an address in memory': r'\bat 0x[0-9a-f]{6,}',
+       'a gap as pandas writes it': r'\bNaN\b|<NA>|&lt;NA&gt;', "an array as numpy writes it": r'\barray\(\[', 'a footer of pandas': r'\bdtype: \w+$'}
 
 @every
 def test_stored_outputs(name):
@@ -245,6 +246,7 @@ def test_filter(documented, name):
     fm = [yaml.safe_load(c['source'].strip().strip('-')) for c in map(flat, d['cells']) if c['cell_type']=='raw']
     assert len(fm)==1 and {'title', 'description', 'output-file'} <= set(fm[0]), 'one block of front matter with title, description and page'
     src = '\n'.join(flat(c)['source'] for c in d['cells'])
+    assert not (o:=re.findall(r'\[[^\]\n]*\[`[^\n]*?\]\([^)]*\)[^\]\n]*\]\(', src)), f'{o}: a name in backticks is linked by itself, so a link around it shows as it is written'
     assert '#| export\n' not in src and '#| hide\n' not in src and 'default_exp' not in src
     if name in chapters:
         shown = sum('show_doc(' in flat(c)['source'] for c in d['cells'])

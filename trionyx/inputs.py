@@ -59,7 +59,7 @@ def listed(
 # %% ../nbs/02h_inputs.ipynb #a946b33b
 def digest(
     *o # Anything JSON can hold
-) -> str:
+) -> str: # 16 hexadecimal digits
     "A short name for data"
     return sha256(json.dumps(o, sort_keys=True).encode())[:16]
 

@@ -48,7 +48,7 @@ def order_name(
     packing:str, # One of `PACKINGS`
     seq:int,     # Inputs in a row, T
     **kw         # For the packing
-) -> str:
+) -> str: # 16 hexadecimal digits
     "What an order is stored under, but for how far it reaches"
     rows = {} if packing=='stream' else dict(packing=packing, seq=seq, **kw)
     return sha256(json.dumps([data_hash(shards, mix), mix.to_dict(), seed, rows], sort_keys=True).encode())[:16]
@@ -111,7 +111,7 @@ def find_rows(
     orders=None,       # Folder where orders are kept; None: make one in memory
     verify=False,      # Compare hashes of a stored one?
     **kw               # For the packing
-) -> Rows:
+) -> Rows: # In order
     "Rows over just as much of the order as `n` of them need, found or made"
     name = orders and order_name(shards, mix, seed, packing, seq, **kw)
     want = np.inf if n is None else n*seq+1 if packing=='stream' else n

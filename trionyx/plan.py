@@ -328,7 +328,7 @@ def make_plan(
     again='auto',              # Layers worked out again in the backward pass; 'auto': what is fastest
     fp8:bool=False,            # Products in float8?
     **shape                    # Further fields of `GPTConfig`
-) -> Plan:
+) -> Plan: # Of the whole run
     "The recipe for a depth, with what was asked for in place of what follows"
     if min(ratio, rate)<=0: raise TrionyxError(f'expected ratio and rate above 0, found {ratio:g} and {rate:g}. Raise them.')
     cfg,c12 = GPTConfig(depth=depth, vocab=vocab, seq=seq, **shape),GPTConfig(depth=DEPTH12, vocab=vocab)

@@ -192,7 +192,7 @@ def around(
 
 def highest(
     *cs:Ceiling # Measured at different moments
-) -> Ceiling:
+) -> Ceiling: # Of the machine
     "The higher rates"
     return Ceiling(max(c.flops for c in cs), max(c.moved for c in cs))
 

@@ -65,7 +65,7 @@ class Trainer:
 @patch
 def sum_ranks(self:Trainer,
     *xs:float # Numbers of this rank
-) -> list[float]:
+) -> list[float]: # Sums
     "The same numbers added up over all ranks"
     if self.world.world==1: return list(xs)
     t = torch.tensor(xs, dtype=torch.float64)
