@@ -133,10 +133,10 @@ _SURE = back(rf"(?:\b(?i:my (?:full )?name(?:'s| is)|(?:maiden|married|sur|last|
 def announced(
     text:str, # Any text
     i:int,    # Where a run of capitalised words begins
-    cue=_CUE  # Which words to look for
+    cue=None  # Which words to look for; the usual ones if None
 ) -> bool:
     "Do the words in front say that a name follows?"
-    return bool(before(text, i, cue, 60))
+    return bool(before(text, i, cue or _CUE, 60))
 
 def doubtful(
     text:str, # Any text

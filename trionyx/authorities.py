@@ -173,7 +173,7 @@ _ASK = r'\b(?:freedom of information|foi|eir) (?:act )?(?:request|letter)s?\b' #
 
 def spec_of(
     prompt:str   # What a user typed
-) -> Spec|None:  # None where authority or topic is not on our lists
+) -> 'Spec|None': # None where authority or topic is not on our lists
     "Authority, topic and period of a prompt, as far as they can be told"
     found = [(ns[0],a) for a in authorities() if (ns := names_in(prompt, a))]
     if not found: return None

@@ -105,7 +105,7 @@ def effects(
         m,lo,hi = interval((g.bpb-ref.bpb).dropna())
         return dict(change=m, low=lo, high=hi, cost=100*(g.cpu_secs.mean()/ref.cpu_secs.mean()-1), seeds=len(g))
     rows = {k: _row(g) for k,g in df.groupby('label', sort=False) if k!=base}
-    return pd.DataFrame(rows).T.rename_axis('label').sort_values('change')
+    return pd.DataFrame.from_dict(rows, 'index').rename_axis('label').sort_values('change')
 
 # %% ../nbs/08c_dial.ipynb #64bedd43
 SMALL = dict(depth=4, aspect=32, seq=256, shrink=22.5, batch=2048, rate=4) # 2.9M parameters, 298 steps, 0.6M tokens

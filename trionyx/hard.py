@@ -150,7 +150,7 @@ def scores(
     "Recall and precision by kind, over all patterned kinds, and over all"
     import pandas as pd
     df = pd.DataFrame([o for l in letters for o in judged(l, find)], columns=['kind', 'text', 'fate'])
-    c = pd.crosstab(df.kind, df.fate).reindex(columns=['found', 'missed', 'false'], fill_value=0)
+    c = pd.crosstab(df.kind, df.fate).reindex(columns=['found', 'missed', 'false'], fill_value=0).rename_axis(columns=None)
     c = c.assign(marks=c.found+c.missed)
     form = c.drop(index='NAME', errors='ignore').sum()
     c = pd.concat([c, form.to_frame('patterned').T, c.sum().to_frame('all').T])
