@@ -39,7 +39,8 @@ def pixels(png):
     return imread(BytesIO(base64.b64decode(png)))
 
 def same_picture(a, b):
-    "Do two PNGs show the same? Versions of a library may smooth a line otherwise"
+    "Do two PNGs show the same? Versions of a library may smooth a line otherwise. SVGs are text, and equal or not"
+    if '<svg' in a+b: return a==b
     x,y = pixels(a),pixels(b)
     return x.shape==y.shape and abs(x-y).mean()<.002
 
@@ -47,7 +48,7 @@ def shown(cell):
     "What a reader sees below a cell: text, and pictures"
     outs = [o for o in cell.get('outputs', []) if o.get('name')!='stderr']
     text = ''.join(o.text if o.output_type=='stream' else o.get('data', {}).get('text/plain', '')+'\n' for o in outs)
-    return text.strip(),[o.data['image/png'] for o in outs if 'image/png' in o.get('data', {})]
+    return text.strip(),[v for o in outs for k in ('image/png', 'image/svg+xml') if (v:=o.get('data', {}).get(k))]
 
 def shape(text): return re.sub(r'[-\s]+', ' ', re.sub(r'[\d.,]*\d', '0', text))
 

@@ -319,6 +319,12 @@ def test_page_fits_a_phone_and_a_screen(html, browser, name):
         if d:=os.environ.get('TRIONYX_SHOTS'): Path(d).mkdir(exist_ok=True); tab.screenshot(path=f'{d}/{Path(name).stem}-{w}.png', full_page=True)
         tab.close()
 
+def test_an_svg_is_compared():
+    import fresh
+    cell = lambda w: nbformat.v4.new_code_cell('x', outputs=[nbformat.v4.new_output('display_data', {'image/svg+xml':f'<svg width="{w}"/>', 'text/plain':'<IPython.core.display.SVG object>'})])
+    nb = lambda w: nbformat.v4.new_notebook(cells=[cell(w)])
+    assert not list(fresh.differences(nb(1), nb(1))) and len(list(fresh.differences(nb(1), nb(2))))==1
+
 # ---- README.md
 
 def test_readme_is_the_index():
