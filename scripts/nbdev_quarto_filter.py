@@ -43,6 +43,21 @@ def document(raw, path):
             if {'export', 'exports', 'exporti'} & getattr(cell, 'directives_', {}).keys() or 'show_doc(' in (cell.source or ''): return super().__call__(cell)
             if cell.cell_type!='code' or not cell.source or not self.nb.has_docs_: return
             if imps:=[ast.unparse(o) for o in cell.parsed_() or [] if isinstance(o, (ast.Import, ast.ImportFrom))]: self.k.run_cell('\n'.join(imps))
+    class InOrder(pr.add_show_docs):
+        "Documents what a cell defines in the order of the cell, where nbdev begins with the last"
+        def begin(self):
+            super().begin()
+            cells,n = self.nb.cells,0
+            while n<len(cells):
+                c,i = cells[n],n+1
+                while (n := n+1)<len(cells) and getattr(cells[n], 'has_sd', 0): pass
+                c.docs_ = cells[i:n] = cells[i:n][::-1]
+    class DocsFirst(pr.mv_exports):
+        "Moves the source of what is exported behind all that documents it"
+        def begin(self):
+            cells = self.nb.cells
+            for i,c in list(enumerate(cells)):
+                if 'exports' in getattr(c, 'directives_', {}) and (ds := getattr(c, 'docs_', None)): cells[i:i+len(ds)+1] = [*ds, c]
     nb,cfg = dict2nb(json.loads(raw)),get_config()
     nb.path_ = path.absolute()
     nl = lookup(nb, cfg.lib_name)
@@ -52,7 +67,7 @@ def document(raw, path):
         for o in cell.get('outputs') or []:
             if md := o.get('data', {}).get('text/markdown'): o['data']['text/markdown'] = nl.linkify(''.join(md))
     class Filter(pr.FilterDefaults):
-        def base_procs(self): return [{pr.exec_show_docs: Docs, pr.add_links: links}.get(o, o) for o in super().base_procs()]
+        def base_procs(self): return [{pr.exec_show_docs: Docs, pr.add_links: links, pr.add_show_docs: InOrder, pr.mv_exports: DocsFirst}.get(o, o) for o in super().base_procs()]
     with contextlib.redirect_stdout(sys.stderr): Filter()(nb)
     return nb2str(nb).replace(f"]({cfg.doc_host.rstrip('/')}/{cfg.doc_baseurl.strip('/')}/", '](')
 

@@ -255,6 +255,16 @@ def test_filter(documented, name):
         assert set(re.findall(r'\[source\]\(\S+?/trionyx/(\w+)\.py#', md))=={Path(name).stem.split('_', 1)[1]}, 'a source link goes to the module of its page'
         assert not [o for o in re.findall(r'(?s)```python(.*?)\n```', md) if '](' in o], 'a signature is code: links in it would be shown as they are written'
 
+@every
+def test_documented_in_order(documented, name):
+    "Before the source of what is exported stands what documents it, in the source's own order: a class before its methods"
+    docs = []
+    for c in map(flat, json.loads(documented[name])['cells']):
+        docs += re.findall(r'(?m)^show_doc\((?:\w+\.)*(\w+)', c['source'])
+        if 'Exported source' not in c['source']: continue
+        names = [o.name for o in ast.parse(c['source']).body if hasattr(o, 'name') and (o.name[0]!='_' or o.name[:2]=='__')]
+        assert docs[len(docs)-len(names):]==names, f'found {docs[-len(names):]} before\n{c["source"]}'
+
 def flat(c): return dict(c, source=c['source'] if isinstance(c['source'], str) else ''.join(c['source']))
 
 def test_filter_gives_back_what_it_does_not_know(tmp_path):
