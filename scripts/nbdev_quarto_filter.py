@@ -2,6 +2,7 @@
 "Quarto's ipynb filter: the notebook on standard input, as nbdev documents it, on standard output"
 import ast, contextlib, json, os, re, sys
 from collections import defaultdict
+from itertools import takewhile
 from pathlib import Path
 
 os.environ['IN_TEST'] = '1'  # nbdev must not export while it documents
@@ -47,17 +48,16 @@ def document(raw, path):
         "Documents what a cell defines in the order of the cell, where nbdev begins with the last"
         def begin(self):
             super().begin()
-            cells,n = self.nb.cells,0
-            while n<len(cells):
-                c,i = cells[n],n+1
-                while (n := n+1)<len(cells) and getattr(cells[n], 'has_sd', 0): pass
-                c.docs_ = cells[i:n] = cells[i:n][::-1]
+            cells = self.nb.cells
+            for i,c in enumerate(cells):
+                c.docs_ = list(takewhile(lambda o: getattr(o, 'has_sd', 0), cells[i+1:]))[::-1] if not getattr(c, 'has_sd', 0) else []
+                cells[i+1:i+1+len(c.docs_)] = c.docs_
     class DocsFirst(pr.mv_exports):
         "Moves the source of what is exported behind all that documents it"
         def begin(self):
             cells = self.nb.cells
             for i,c in list(enumerate(cells)):
-                if 'exports' in getattr(c, 'directives_', {}) and (ds := getattr(c, 'docs_', None)): cells[i:i+len(ds)+1] = [*ds, c]
+                if 'exports' in getattr(c, 'directives_', {}) and (ds := getattr(c, 'docs_', [])): cells[i:i+len(ds)+1] = [*ds, c]
     nb,cfg = dict2nb(json.loads(raw)),get_config()
     nb.path_ = path.absolute()
     nl = lookup(nb, cfg.lib_name)
