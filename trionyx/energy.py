@@ -27,7 +27,9 @@ class Meter:
         self.lib,self.card,self.was = lib or (nvml() if device.type=='cuda' else None),ctypes.c_void_p(),None
         if self.lib and self.lib.nvmlDeviceGetHandleByUUID(f'GPU-{self.uuid(device)}'.encode(), ctypes.byref(self.card)): self.lib = None
         self.joules()
-    def uuid(self, device): return torch.cuda.get_device_properties(device).uuid
+    def uuid(self, device): # Where a run computes
+        "Of a card, as the driver knows it"
+        return torch.cuda.get_device_properties(device).uuid
     def joules(self) -> float: # Since the reading before; 0 where the device does not count
         "Read the counter"
         mj = ctypes.c_ulonglong()
