@@ -34,7 +34,7 @@ def test_page_word_for_word(clone):
     assert r.returncode==0, r.stdout[-3000:]+r.stderr[-3000:]
     res = json.loads((clone/'runs/runs/claims-sft/domain-claims.json').read_text())['result']
     other = res['other']['score']
-    assert res['n']==40 and res['interval'][0]>other+0.15, (res['score'], res['interval'], other)  # The texts change with LOG.md, and the score with them: 0.82 and 0.93 were seen
+    assert res['n']==40 and res['interval'][0]>other+0.15, (res['score'], res['interval'], other)  # The texts change with LOG.md, and the score with them: 0.82 to 0.96 were seen
     assert 'Dear LNER,' in r.stdout and '[Your Name]' in r.stdout.split('Dear LNER,')[-1], r.stdout[-1500:]
     kept = {json.loads(o)['prompt'] for o in open(clone/'runs/data/claims-prompts.jsonl')}
     assert not kept & {json.loads(o)['messages'][0]['content'] for o in open(clone/'runs/data/claims-chats.jsonl')}
