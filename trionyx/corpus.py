@@ -310,14 +310,15 @@ def read_whole(
 def summary(
     folder:Path # Data folder
 ): # DataFrame, a row for each source
-    "Documents and megabytes kept, documents dropped by reason, and tokens"
+    "Documents and megabytes kept, documents dropped by reason, tokens, and the share of them held out"
     import pandas as pd
     m = read_manifest(folder/'docs', False)['sources']
     rows = {k: dict(documents=c['kept documents'], MB=c['kept bytes']/1e6, **{o: c.get(f'{o} documents', 0) for o in DROPS}) for k,c in m.items()}
     df = pd.DataFrame.from_dict(rows, orient='index').sort_values('MB', ascending=False)
     df = df.drop(columns=[o for o in DROPS if not df[o].any()])
-    if (folder/'tokens').exists(): df['tokens'] = pd.Series({k: sum(o['tokens'] for o in v.values()) for k,v in Shards(folder).manifest['sources'].items()})
-    return df
+    if not (folder/'tokens').exists(): return df
+    t = pd.DataFrame({k: {s: o['tokens'] for s,o in v.items()} for k,v in Shards(folder).manifest['sources'].items()}).T
+    return df.assign(tokens=t.sum(axis=1), **{'held out %': t.val/t.sum(axis=1)*100})
 
 # %% ../nbs/03_corpus.ipynb #55948c01
 def contamination(

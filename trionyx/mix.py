@@ -176,8 +176,8 @@ def resolve(self:Mix,
             raise TrionyxError(f"expected source {o.name!r} of mix {self.name!r} in the data, found only "
                                f"{', '.join(sorted(counts))}. Prepare it, or take it out of the mix.")
         if not counts[o.name]:
-            raise TrionyxError(f'expected documents in source {o.name!r}, found none. Prepare it again, or take it '
-                               f'out of the mix.')
+            raise TrionyxError(f'expected documents to train on in source {o.name!r}, found none. Prepare more of it, hold out '
+                               f'less of it, or take it out of the mix.')
     return replace(self, sources=[_sized(o, counts[o.name], (documents or {}).get(o.name)) for o in self.sources])
 
 def _sized(s, tokens, docs):
