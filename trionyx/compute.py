@@ -8,7 +8,7 @@ __all__ = ['LIMIT', 'COMPILE', 'errors_of', 'some_docs', 'inputs_of', 'attention
            'device_name', 'gpu_gb', 'arrange_attention']
 
 # %% ../nbs/06c_compute.ipynb #884e9c52
-import time
+import os, time
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import median
@@ -175,6 +175,7 @@ def held_bytes(
         torch.cuda.reset_peak_memory_stats(dev)
         fn()
         return torch.cuda.max_memory_allocated(dev)-before
+    os.environ.setdefault('KINETO_LOG_LEVEL', '99') # It logs on stderr when it begins and ends
     from torch.profiler import ProfilerActivity, profile
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as p: fn()
     es = sorted((e for e in p.profiler.kineto_results.events() if e.name()=='[memory]'), key=lambda e: e.start_ns())

@@ -198,7 +198,7 @@ def draw_growth(
     "Time and memory along each axis, with their laws"
     import matplotlib.pyplot as plt
     n = max(1, len(axes))
-    fig,axs = plt.subplots(n, 2, figsize=(5, 1.3*n+.3), squeeze=False, layout='constrained')
+    fig,axs = plt.subplots(n, 2, figsize=(5, 1.3*n+.6), squeeze=False, layout='constrained')
     for row,r in zip(axs, axes):
         for p,unit,ys,ls in zip(row, ('seconds', 'MB'), (r['secs'], np.array(r['bytes'])/1e6), (r['law_secs'], r['law_bytes'])):
             p.loglog(r['xs'], ys, 'o', ms=4)
@@ -206,5 +206,6 @@ def draw_growth(
             p.minorticks_off()
             for t,vs in ((p.set_xticks, r['xs']), (p.set_yticks, ys)): t([min(vs), max(vs)], [f'{v:,.3g}' if v<1e3 else f'{v:,.0f}' for v in (min(vs), max(vs))], fontsize=8)
             p.set_xlabel(r['name'], fontsize=9, labelpad=-8); p.set_ylabel(unit, fontsize=9)
-    if path: fig.savefig(path); plt.close(fig)
+    if axes: fig.legend(axs[0,0].lines[:2], ['measured', 'law, through the last point'], loc='outside upper center', ncols=2, frameon=False, fontsize=8)
+    if path: fig.savefig(path, dpi=150); plt.close(fig)
     return fig
