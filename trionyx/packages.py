@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SKIP', 'QUOTED', 'licence_of', 'parse', 'definitions', 'heading', 'docstrings', 'module_text', 'code_files',
-           'worth_parsing', 'package_docs', 'packages']
+           'worth_parsing', 'in_parts', 'package_docs', 'packages']
 
 # %% ../nbs/02a_packages.ipynb #8debbb2d
 import ast, gc, re, warnings
@@ -97,18 +97,33 @@ def worth_parsing(
     "Is there enough text between triple quotes?"
     return (b'"""' in code or b"'''" in code) and sum(len(a or b) for a,b in QUOTED.findall(code))>=max(least, share*len(code))
 
+# %% ../nbs/02a_packages.ipynb #aa441fac
+def in_parts(
+    text:str,     # Of any length
+    size:int=8000 # Characters of a part, at most, but for a line that is longer
+) -> list[str]:   # They make up `text` again
+    "A text in parts, cut at the first end of a paragraph in the second half of each, else at the end of a line"
+    parts = ['']
+    for o in text.splitlines(keepends=True):
+        n = len(parts[-1])
+        if n+len(o)>size and n or n>=size/2 and parts[-1].endswith('\n\n'): parts.append('')
+        parts[-1] += o
+    return parts
+
 # %% ../nbs/02a_packages.ipynb #fb8cb08f
 def package_docs(
     name:str,     # A distribution
     least:int=200 # Characters of the shortest document
 ) -> Iterator[dict]:
-    "Documents from the documentation of one installed package, one a module"
+    "Documents from the documentation of one installed package: modules, long ones in parts"
     d,seen = metadata.distribution(name),set()
     lic = licence_of(d.metadata)
     for rel,p in code_files(d):
         if not worth_parsing(code := p.read_bytes(), least): continue
         text = module_text(rel.removesuffix('.py').removesuffix('/__init__').replace('/', '.'), code.decode(errors='replace'), seen)
-        if len(text)>=least: yield dict(id=f'{name}/{rel}', text=text, source=name, license=lic)
+        parts = in_parts(text)
+        for i,o in enumerate(parts):
+            if len(o)>=least: yield dict(id=f'{name}/{rel}'+f'#{i}'*(len(parts)>1), text=o, source=name, license=lic)
 
 # %% ../nbs/02a_packages.ipynb #5e80eaff
 def packages(
