@@ -2,7 +2,10 @@
 
     python tests/fresh.py                    all of them, two at a time
     python tests/fresh.py 05_model tour      only these
-    python tests/fresh.py --write            keep the fresh outputs; where only numbers differ, as times do, the stored ones, unless the cell was edited since HEAD
+    python tests/fresh.py --write            keep the fresh outputs
+
+A notebook that shows something else runs again. What differs between these two runs as well, as times do, varies: it is no fault, and --write keeps
+what is stored, unless the cell was edited since HEAD. What comes out alike twice and is not what is stored is stale.
 """
 import argparse, base64, json, os, re, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
@@ -48,22 +51,23 @@ def shown(cell):
     "What a reader sees below a cell: text, and pictures"
     outs = [o for o in cell.get('outputs', []) if o.get('name')!='stderr']
     text = ''.join(o.text if o.output_type=='stream' else o.get('data', {}).get('text/plain', '')+'\n' for o in outs)
-    return text.strip(),[v for o in outs for k in ('image/png', 'image/svg+xml') if (v:=o.get('data', {}).get(k))]
+    return re.sub(r' at 0x[0-9a-f]+', '', text).strip(),[v for o in outs for k in ('image/png', 'image/svg+xml') if (v:=o.get('data', {}).get(k))]
 
 def shape(text): return re.sub(r'[-\s]+', ' ', re.sub(r'[\d.,]*\d', '0', text))
 
-def only_numbers(a, b):
-    "Do two cells show the same but for numbers? Then they are times, or an operation that threads do in another order"
+def same(a, b):
+    "Do two cells show a reader the same?"
     (t,ps),(u,qs) = shown(a),shown(b)
-    return t!=u and shape(t)==shape(u) and len(ps)==len(qs) and all(map(same_picture, ps, qs))
+    return t==u and len(ps)==len(qs) and all(map(same_picture, ps, qs))
 
-def differences(old, new):
-    "(cell's source, stored, fresh) wherever a reader sees something else"
-    for a,b in zip(old.cells, new.cells):
-        if a.cell_type!='code' or re.search(SKIPPED, a.source): continue
-        (t,ps),(u,qs) = shown(a),shown(b)
-        if t!=u: yield a.source,t,u
-        elif len(ps)!=len(qs) or not all(map(same_picture, ps, qs)): yield a.source,'a picture','another picture'
+def alike(a, b):
+    "Do two cells show the same but for numbers and what pictures hold?"
+    (t,ps),(u,qs) = shown(a),shown(b)
+    return shape(t)==shape(u) and len(ps)==len(qs)
+
+def differing(old, new):
+    "Places of the cells below which a reader sees something else"
+    return [i for i,(a,b) in enumerate(zip(old.cells, new.cells)) if a.cell_type=='code' and not re.search(SKIPPED, a.source) and not same(a, b)]
 
 def committed(path):
     "Sources of a notebook's cells in HEAD, by id; none where there is no such file"
@@ -71,15 +75,19 @@ def committed(path):
     return {c['id']: ''.join(c['source']) for c in json.loads(r.stdout)['cells'] if 'id' in c} if r.returncode==0 else {}
 
 def check(path, write=False):
-    "Run one notebook; its name, seconds, and differences or an error"
-    old,t = nbformat.read(path, 4),time.monotonic()
-    try: new = execute(path)
-    except Exception as e: return path.stem,time.monotonic()-t,[('', 'no error', re.sub('\x1b\\[[0-9;]*m', '', str(e))[-1500:])]
-    res,was = list(differences(old, new)),committed(path)
-    for a,b in zip(old.cells, new.cells):
-        if a.cell_type=='code' and only_numbers(a, b) and was.get(a.id, a.source)==a.source: b.outputs = a.outputs
-    if write and list(differences(old, new)): nbformat.write(new, path)
-    return path.stem,time.monotonic()-t,res
+    "Run one notebook; its name, seconds, and for each cell that shows something else: what it is, source, stored and fresh text"
+    old,t,varies = nbformat.read(path, 4),time.monotonic(),set()
+    try:
+        new = execute(path)
+        took,at = time.monotonic()-t,differing(old, new)
+        if at: varies = {i for i in set(at) & set(differing(new, execute(path))) if alike(old.cells[i], new.cells[i])}
+    except Exception as e: return path.stem,time.monotonic()-t,[('error', '', '', re.sub('\x1b\\[[0-9;]*m', '', str(e))[-1500:])]
+    res = [('varies' if i in varies else 'stale', old.cells[i].source, shown(old.cells[i])[0], shown(new.cells[i])[0]) for i in at]
+    was,stale = committed(path),set(at)-varies
+    for i,(a,b) in enumerate(zip(old.cells, new.cells)):
+        if a.cell_type=='code' and i not in stale and was.get(a.id, a.source)==a.source: b.outputs = a.outputs
+    if write and differing(old, new): nbformat.write(new, path)
+    return path.stem,took,res
 
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -93,8 +101,9 @@ if __name__=='__main__':
     bad = 0
     with ThreadPoolExecutor(a.jobs) as ex:
         for name,secs,res in ex.map(lambda o: check(o, a.write), paths):
-            bad += bool(res)
-            print(f"{'differs' if res else 'same   '} {name} ({secs:.0f} s)", flush=True)
-            for src,t,u in res: print(f'{"  numbers: " if shape(t)==shape(u) else "  "}{src.strip().splitlines()[-1][:100] if src else ""}\n    stored: {t[:200]!r}\n    fresh:  {u[:200]!r}', flush=True)
+            off = [o for o in res if o[0]!='varies']
+            bad += bool(off)
+            print(f"{'differs' if off else 'same   '} {name} ({secs:.0f} s){f', {len(res)-len(off)} cells vary' if len(res)>len(off) else ''}", flush=True)
+            for what,src,t,u in off: print(f'  {what}: {src.strip().splitlines()[-1][:100] if src else ""}\n    stored: {t[:200]!r}\n    fresh:  {u[-1500:] if what=="error" else repr(u[:200])}', flush=True)
     print(f'{len(paths)-bad} as stored, {bad} not')
     sys.exit(bad>0 and not a.write)
