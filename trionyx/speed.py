@@ -10,13 +10,13 @@ __all__ = ['FORMATS', 'Ceiling', 'ceiling', 'Part', 'table', 'shown', 'pass_flop
 # %% ../nbs/18_speed.ipynb #7b8a3358
 import time
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from statistics import median
 import torch
 from fastcore.basics import patch
 from .attention import WAYS, pick_way
 from .compute import sync, timed
-from .core import World
+from .core import TrionyxError, World
 from .generate import KVCache, for_inference
 from .model import GPT, GPTConfig, head_loss
 from .optim import make_optimizer
@@ -122,33 +122,40 @@ class Step:
         dev:torch.device,   # Where
         dtype:torch.dtype,  # Of the products
         data=None,          # A `PretrainData`; random rows if None
-        world:World=World() # This process among all
+        world:World=World(),# This process among all
+        micro:int=0         # Sequences of a forward pass; 0: all of the step
     ):
-        self.cfg,self.rows,self.dev,self.data,self.world = cfg,rows,dev,data,world
+        self.cfg,self.rows,self.dev,self.data,self.world,self.micro = cfg,rows,dev,data,world,micro or rows
+        if rows%self.micro: raise TrionyxError(f'expected micro to divide the {rows} sequences of a step, found {micro}. Set --micro {gcd(micro, rows)}.')
         self.model = GPT(cfg).init_weights(0).to(dev).train()
         self.model.compute_dtype,self.opt,self.at = dtype,make_optimizer(self.model, world=world, dtype=dtype),0
-    def batch(self):
-        "Inputs and targets"
-        if self.data is not None: return [o.to(self.dev) for o in self.data.batch(self.at%self.data.n_steps)[0]]
-        ids = torch.randint(self.cfg.vocab, (self.rows, self.cfg.seq+1), generator=torch.Generator().manual_seed(self.at))
-        return ids[:,:-1].to(self.dev),ids[:,1:].to(self.dev)
+    def passes(self):
+        "Inputs and targets of each pass"
+        if self.data is not None: return [[o.to(self.dev) for o in b] for b in self.data.batch(self.at%self.data.n_steps)]
+        ids = torch.randint(self.cfg.vocab, (self.rows, self.cfg.seq+1), generator=torch.Generator().manual_seed(self.at)).to(self.dev)
+        return [(o[:,:-1], o[:,1:]) for o in ids.split(self.micro)]
 
 # %% ../nbs/18_speed.ipynb #9f4fe3f9
 @patch
 def once(self:Step) -> list: # Seconds: data, forward, backward, communication, optimizer
     "One step, each part on the clock"
-    ts = [time.perf_counter()]
-    def _mark(): sync(self.dev); ts.append(time.perf_counter())
-    x,y = self.batch(); _mark()
-    loss = self.model.loss(x, y); _mark()
-    self.opt.last_pass()
-    loss.backward(); _mark()
-    self.opt.reduce_grads(); _mark()
+    secs,t = [0.]*5,time.perf_counter()
+    def _took(i):
+        nonlocal t
+        sync(self.dev)
+        now = time.perf_counter()
+        secs[i] += now-t; t = now
+    todo = self.passes(); _took(0)
+    for i,(x,y) in enumerate(todo, 1):
+        loss = self.model.loss(x, y)/len(todo); _took(1)
+        if i==len(todo): self.opt.last_pass()
+        loss.backward(); _took(2)
+    self.opt.reduce_grads(); _took(3)
     self.opt.set_step(self.at, self.at+100)
     self.opt.step()
-    self.opt.zero_grad(); _mark()
+    self.opt.zero_grad(); _took(4)
     self.at += 1
-    return [b-a for a,b in zip(ts, ts[1:])]
+    return secs
 
 # %% ../nbs/18_speed.ipynb #c3b36476
 @patch
@@ -230,7 +237,7 @@ def optimizer_part(
     secs:float=1.# To spend
 ) -> Part:
     "One update of all weights"
-    st.model.loss(*st.batch()).backward()
+    st.model.loss(*st.passes()[0]).backward()
     st.opt.set_step(0, 100)
     return Part('optimizer alone', timed(st.opt.step, st.dev, secs), *optimizer_work(st.opt), st.rows*st.cfg.seq)
 
@@ -276,12 +283,14 @@ def all_parts(
     rows:int,          # Sequences in a step
     dev:torch.device,  # Where
     dtype:torch.dtype, # Of the products
-    secs:float=1.      # To spend on each
+    secs:float=1.,     # To spend on each
+    micro:int=0        # Sequences of a pass; 0: all of a step
 ) -> list:             # `Part`s
     "What is measured of a model beside its steps: kernels alone, then generation"
-    st = Step(cfg, rows, dev, dtype)
-    parts = product_parts(cfg, rows, dev, dtype, secs/2) + [attention_part(cfg, w, rows, dev, dtype, secs) for w in sorted(set(cfg.windows))]
-    parts += [head_part(cfg, rows, dev, dtype, secs), optimizer_part(st, secs)]
+    st = Step(cfg, rows, dev, dtype, micro=micro)
+    n = st.micro
+    parts = product_parts(cfg, n, dev, dtype, secs/2) + [attention_part(cfg, w, n, dev, dtype, secs) for w in sorted(set(cfg.windows))]
+    parts += [head_part(cfg, n, dev, dtype, secs), optimizer_part(st, secs)]
     st.opt.zero_grad()
     model = for_inference(st.model.eval())
     return parts + [prefill_part(model, cfg.seq-1, secs)] + [decode_part(model, bs, cfg.seq//2, secs) for bs in (1, 16, 128)]

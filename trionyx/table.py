@@ -49,13 +49,14 @@ def some_data(
     folder,        # For the shards
     steps:int=8,   # Distinct steps
     rank:int=0,    # This process
-    world:int=1    # Number of processes
+    world:int=1,   # Number of processes
+    micro:int=0    # Rows of a forward pass; 0: all of the step
 ) -> PretrainData:
     "Training data of random documents"
     rng = np.random.default_rng(0)
     docs = [rng.integers(1, cfg.vocab, n) for n in rng.geometric(1/400, steps*rows*world*cfg.seq//400+99)+1]
     mix = Mix('random', (Source('random'),))
-    return PretrainData(write_shards(folder, dict(random=docs), n_vocab=cfg.vocab), mix, cfg.seq, rows*world, rows, rank, world, n_steps=steps)
+    return PretrainData(write_shards(folder, dict(random=docs), n_vocab=cfg.vocab), mix, cfg.seq, rows*world, micro or rows, rank, world, n_steps=steps)
 
 def loader_part(
     data:PretrainData, # Warm, as it lies in memory
@@ -98,6 +99,7 @@ def step_alone(
     vocab:int=4096,   # Tokens in the vocabulary
     seq:int=512,      # Tokens of context
     rows:int=8,       # Sequences in a step, over all ranks
+    micro:int=0,      # Sequences of a forward pass; 0: all of a rank
     head_dim:int=128, # Channels per head
     dtype:str='auto', # Of the products
     device:str='auto',# cpu, cuda
@@ -108,8 +110,10 @@ def step_alone(
     if w.device.type=='cpu': hold_memory()
     cfg = GPTConfig(depth=depth, vocab=vocab, seq=seq, head_dim=head_dim)
     with TemporaryDirectory() as d:
-        data = some_data(cfg, rows//w.world, f'{d}/data', rank=w.rank, world=w.world)
-        st = Step(cfg, rows//w.world, w.device, pick_dtype(w.device, dtype), data, w)
+        mine = rows//w.world
+        micro = min(micro, mine)
+        data = some_data(cfg, mine, f'{d}/data', rank=w.rank, world=w.world, micro=micro)
+        st = Step(cfg, mine, w.device, pick_dtype(w.device, dtype), data, w, micro)
         parts = st.parts(secs)
         gb,ts = memory_gb(w.device),(*st.model.parameters(), *st.opt.slots().values())
         held = (held_bytes(st.once, w.device) + sum(t.nbytes for t in ts))/1e9
@@ -202,6 +206,7 @@ def speed(
     vocab:int=4096,       # Tokens in the vocabulary
     seq:int=512,          # Tokens of context
     rows:int=8,           # Sequences in a step
+    micro:int=0,          # Sequences of a forward pass; 0: all of the step
     head_dim:int=128,     # Channels per head
     dtype:str='auto',     # Of the products
     device:str='auto',    # cpu, cuda
@@ -214,12 +219,12 @@ def speed(
     "Measure the parts of training and generation beside the limits of the machine"
     dev,t0 = pick_device(device),time.perf_counter()
     dt,cfg = pick_dtype(dev, dtype),GPTConfig(depth=depth, vocab=vocab, seq=seq, head_dim=head_dim)
-    kw = dict(depth=depth, vocab=vocab, seq=seq, rows=rows, head_dim=head_dim, dtype=str(dt)[6:], device=device, secs=2*secs)
+    kw = dict(depth=depth, vocab=vocab, seq=seq, rows=rows, micro=micro, head_dim=head_dim, dtype=str(dt)[6:], device=device, secs=2*secs)
     if only_step: return log0(f'{tokens_per_s(alone(**kw)):,.0f}')
     if against: return _show(dict(against=ratios(lambda: tokens_per_s(alone(**kw)), against, rounds)), out)
     st,before = alone(**kw),ceiling(dev, dt, secs)
     if dev.type=='cpu': hold_memory()
-    parts = st['parts'] + all_parts(cfg, rows, dev, dt, secs) + around(cfg, rows, dev, dt, secs) + ranks_parts(dev, **kw)
+    parts = st['parts'] + all_parts(cfg, rows, dev, dt, secs, micro) + around(cfg, rows, dev, dt, secs) + ranks_parts(dev, **kw)
     top = highest(before, ceiling(dev, dt, secs))
     res = dict(device=dev.type, dtype=str(dt)[6:], threads=torch.get_num_threads(), parameters=cfg.n_params, ceiling=vars(top), tokens_per_s=tokens_per_s(st),
                mfu=cfg.flops_per_token*tokens_per_s(st)/top.flops, gb=st['gb'], held=st['held'], secs=time.perf_counter()-t0, parts=[{**vars(p), 'least':p.least(top)} for p in parts])
