@@ -149,7 +149,9 @@ def once(self:Step) -> list: # Seconds: data, forward, backward, communication, 
     for i,(x,y) in enumerate(todo, 1):
         loss = self.model.loss(x, y)/len(todo); _took(1)
         if i==len(todo): self.opt.last_pass()
-        loss.backward(); _took(2)
+        loss.backward()
+        del loss # Else what its graph holds lives on in the next pass
+        _took(2)
     self.opt.reduce_grads(); _took(3)
     self.opt.set_step(self.at, self.at+100)
     self.opt.step()
