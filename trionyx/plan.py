@@ -6,8 +6,8 @@
 __all__ = ['RATIO', 'BATCH12', 'DEPTH12', 'WIDTHS', 'WIDTHS8', 'INPUTS', 'OUTSIDE', 'TURN', 'TURN8', 'CHUNK', 'CPU_CHUNK',
            'STACKED', 'PASS', 'horizon', 'best_batch', 'rates_for', 'Machine', 'timed', 'Memory', 'state_bytes',
            'activation_bytes', 'layer_bytes', 'logit_bytes', 'largest_stack', 'zero_travel', 'fsdp_memory', 'memory_of',
-           'slowness', 'micro_batch', 'Plan', 'rows_per_rank', 'resolve', 'changes', 'make_plan', 'epochs_of',
-           'mix_lines']
+           'slowness', 'check_micro', 'micro_batch', 'Plan', 'rows_per_rank', 'resolve', 'changes', 'make_plan',
+           'epochs_of', 'mix_lines']
 
 # %% ../nbs/07_plan.ipynb #3fe0112a
 from collections import Counter
@@ -209,6 +209,15 @@ def slowness(
     "Time per token, in its least time"
     return (1 + PASS/(rows*cfg.seq))*(1 + again/cfg.depth/3)
 
+def check_micro(
+    rows:int, # Sequences per rank and step
+    want:int  # Sequences per forward pass
+):
+    "Raise `TrionyxError` unless passes of `want` sequences make up a step"
+    if want>0 and rows%want==0: return
+    near = max(o for o in range(1, rows+1) if rows%o==0 and o<=max(1, want))
+    raise TrionyxError(f'expected micro to divide the {rows} sequences of a rank and step, found {want}. Set --micro {near}.')
+
 def micro_batch(
     cfg:GPTConfig,   # The model
     rows:int,        # Sequences per rank and step
@@ -218,9 +227,7 @@ def micro_batch(
     fp8:bool=False   # Are products in float8?
 ) -> tuple:          # Sequences per forward pass, layers worked out again
     "The fastest pair that fits into 90% of a GPU's memory; `TrionyxError` where none does"
-    if want and (want<0 or rows%want):
-        near = max(o for o in range(1, rows+1) if rows%o==0 and o<=max(1, want))
-        raise TrionyxError(f'expected micro to divide the {rows} sequences of a rank and step, found {want}. Set --micro {near}.')
+    if want: check_micro(rows, want)
     def _peak(r, a): return memory_of(cfg, r, machine.gpus, machine.shard, a, fp8).peak
     layers = range(cfg.depth+1) if again=='auto' else [int(again)]
     pairs = sorted(((r, a) for r in ([want] if want else range(1, rows+1)) if rows%r==0 for a in layers), key=lambda o: (slowness(cfg, *o), -o[0]))

@@ -10,16 +10,17 @@ __all__ = ['FORMATS', 'Ceiling', 'ceiling', 'Part', 'table', 'shown', 'pass_flop
 # %% ../nbs/18_speed.ipynb #7b8a3358
 import time
 from dataclasses import dataclass
-from math import gcd, prod
+from math import prod
 from statistics import median
 import torch
 from fastcore.basics import patch
 from .attention import WAYS, pick_way
 from .compute import sync, timed
-from .core import TrionyxError, World
+from .core import World
 from .generate import KVCache, for_inference
 from .model import GPT, GPTConfig, head_loss
 from .optim import make_optimizer
+from .plan import check_micro
 
 # %% ../nbs/18_speed.ipynb #0ed33838
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Step:
         micro:int=0         # Sequences of a forward pass; 0: all of the step
     ):
         self.cfg,self.rows,self.dev,self.data,self.world,self.micro = cfg,rows,dev,data,world,micro or rows
-        if rows%self.micro: raise TrionyxError(f'expected micro to divide the {rows} sequences of a step, found {micro}. Set --micro {gcd(micro, rows)}.')
+        check_micro(rows, self.micro)
         self.model = GPT(cfg).init_weights(0).to(dev).train()
         self.model.compute_dtype,self.opt,self.at = dtype,make_optimizer(self.model, world=world, dtype=dtype),0
     def passes(self):

@@ -8,6 +8,7 @@ __all__ = ['tokenizer_parts', 'some_data', 'loader_part', 'core_items', 'core_pa
 
 # %% ../nbs/18a_table.ipynb #62aacccc
 import json, os, re, shlex, socket, subprocess, sys, time
+from math import gcd
 from statistics import median
 from tempfile import TemporaryDirectory
 import numpy as np, torch
@@ -21,6 +22,7 @@ from .loader import PretrainData
 from .metrics import memory_gb
 from .mix import Mix, Source
 from .model import GPT, GPTConfig
+from .plan import check_micro
 from .shards import write_shards
 from .speed import Ceiling, Part, Step, all_parts, ceiling, shown, table
 from .tokenizer import train_tokenizer
@@ -111,7 +113,7 @@ def step_alone(
     cfg = GPTConfig(depth=depth, vocab=vocab, seq=seq, head_dim=head_dim)
     with TemporaryDirectory() as d:
         mine = rows//w.world
-        micro = min(micro, mine)
+        micro = gcd(micro, mine) # Passes that make up the part of a rank; 0: it is one
         data = some_data(cfg, mine, f'{d}/data', rank=w.rank, world=w.world, micro=micro)
         st = Step(cfg, mine, w.device, pick_dtype(w.device, dtype), data, w, micro)
         parts = st.parts(secs)
@@ -217,6 +219,7 @@ def speed(
     out:str=''            # Also write everything to this JSON file
 ) -> dict:
     "Measure the parts of training and generation beside the limits of the machine"
+    check_micro(rows, micro or rows)
     dev,t0 = pick_device(device),time.perf_counter()
     dt,cfg = pick_dtype(dev, dtype),GPTConfig(depth=depth, vocab=vocab, seq=seq, head_dim=head_dim)
     kw = dict(depth=depth, vocab=vocab, seq=seq, rows=rows, micro=micro, head_dim=head_dim, dtype=str(dt)[6:], device=device, secs=2*secs)
