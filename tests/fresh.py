@@ -5,7 +5,7 @@
     python tests/fresh.py --write            keep the fresh outputs
 
 A notebook that shows something else runs again. What differs between these two runs as well, as times do, varies: it is no fault, and --write keeps
-what is stored, unless the cell was edited since HEAD. What comes out alike twice and is not what is stored is stale.
+what is stored, unless the cell or one above it was edited since HEAD. What comes out alike twice and is not what is stored is stale.
 """
 import argparse, base64, json, os, re, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
@@ -83,9 +83,11 @@ def check(path, write=False):
         if at: varies = {i for i in set(at) & set(differing(new, execute(path))) if alike(old.cells[i], new.cells[i])}
     except Exception as e: return path.stem,time.monotonic()-t,[('error', '', '', re.sub('\x1b\\[[0-9;]*m', '', str(e))[-1500:])]
     res = [('varies' if i in varies else 'stale', old.cells[i].source, shown(old.cells[i])[0], shown(new.cells[i])[0]) for i in at]
-    was,stale = committed(path),set(at)-varies
+    was,stale,edited = committed(path),set(at)-varies,False
     for i,(a,b) in enumerate(zip(old.cells, new.cells)):
-        if a.cell_type=='code' and i not in stale and was.get(a.id, a.source)==a.source: b.outputs = a.outputs
+        if a.cell_type!='code': continue
+        edited |= bool(was) and was.get(a.id)!=a.source
+        if i not in stale and not edited: b.outputs = a.outputs
     if write and differing(old, new): nbformat.write(new, path)
     return path.stem,took,res
 
@@ -104,6 +106,6 @@ if __name__=='__main__':
             off = [o for o in res if o[0]!='varies']
             bad += bool(off)
             print(f"{'differs' if off else 'same   '} {name} ({secs:.0f} s){f', {len(res)-len(off)} cells vary' if len(res)>len(off) else ''}", flush=True)
-            for what,src,t,u in off: print(f'  {what}: {src.strip().splitlines()[-1][:100] if src else ""}\n    stored: {t[:200]!r}\n    fresh:  {u[-1500:] if what=="error" else repr(u[:200])}', flush=True)
+            for what,src,t,u in off: print(f'  {what}{" picture" if t==u else ""}: {src.strip().splitlines()[-1][:100] if src else ""}\n    stored: {t[:200]!r}\n    fresh:  {u[-1500:] if what=="error" else repr(u[:200])}', flush=True)
     print(f'{len(paths)-bad} as stored, {bad} not')
     sys.exit(bad>0 and not a.write)
