@@ -14,7 +14,7 @@ from pathlib import Path
 from .core import TrionyxError, home, log0, write_json
 from .documents import save_docs
 from .letters import foi_of
-from .packages import in_parts
+from .packages import parted
 from .phrases import fill
 from .run import load_run
 from .tasks import crop, write_all
@@ -134,10 +134,8 @@ def text_docs(
     ps = sorted(o for o in Path(folder).rglob('*') if o.suffix in ('.txt', '.md'))
     if not ps: raise TrionyxError(f'expected .txt or .md files in {folder}, found none. JSONL, CSV and parquet go to prepare.py by themselves: --data NAME={folder}.')
     if not license: raise TrionyxError(f'expected the licence of the texts in {folder}, found none. Name it with --license.')
-    def _docs(p):
-        parts = in_parts(p.read_text(encoding='utf-8'))
-        return [dict(id=p.relative_to(folder).as_posix()+(f'#{i}' if len(parts)>1 else ''), text=o, source='texts', license=license) for i,o in enumerate(parts)]
-    try: return [o for p in ps for o in _docs(p)]
+    def _doc(p): return dict(id=p.relative_to(folder).as_posix(), text=p.read_text(encoding='utf-8'), source='texts', license=license)
+    try: return [o for p in ps for o in parted(_doc(p))]
     except UnicodeDecodeError as e: raise TrionyxError(f'expected UTF-8 in {folder}, found another encoding ({e}). Convert the file.') from None
 
 # %% ../nbs/19_domain.ipynb #6d6b5a38

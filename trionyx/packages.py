@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SKIP', 'QUOTED', 'licence_of', 'parse', 'definitions', 'heading', 'docstrings', 'module_text', 'code_files',
-           'worth_parsing', 'in_parts', 'package_docs', 'packages']
+           'worth_parsing', 'in_parts', 'parted', 'package_docs', 'packages']
 
 # %% ../nbs/02a_packages.ipynb #8debbb2d
 import ast, gc, re, warnings
@@ -110,6 +110,13 @@ def in_parts(
         parts[-1] += o
     return parts
 
+def parted(
+    doc:dict # With id and text
+) -> list[dict]: # Itself, if it is not long
+    "A document as documents of its parts; their ids end in #0, #1 and so on"
+    parts = in_parts(doc['text'])
+    return [dict(doc, id=f"{doc['id']}#{i}", text=o) for i,o in enumerate(parts)] if len(parts)>1 else [doc]
+
 # %% ../nbs/02a_packages.ipynb #fb8cb08f
 def package_docs(
     name:str,     # A distribution
@@ -121,9 +128,7 @@ def package_docs(
     for rel,p in code_files(d):
         if not worth_parsing(code := p.read_bytes(), least): continue
         text = module_text(rel.removesuffix('.py').removesuffix('/__init__').replace('/', '.'), code.decode(errors='replace'), seen)
-        parts = in_parts(text)
-        for i,o in enumerate(parts):
-            if len(o)>=least: yield dict(id=f'{name}/{rel}'+f'#{i}'*(len(parts)>1), text=o, source=name, license=lic)
+        yield from (o for o in parted(dict(id=f'{name}/{rel}', text=text, source=name, license=lic)) if len(o['text'])>=least)
 
 # %% ../nbs/02a_packages.ipynb #5e80eaff
 def packages(
